@@ -1,0 +1,202 @@
+"""The contract between the gateway and an engine: frozen data in, PCM out.
+
+Knows nothing about HTTP, keys, formats, routing or any particular engine. A plugin author needs this
+module, `engines.errors`, and `hookimpl` from `engines.hooks`; `engines/tone.py` is the example to copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+#: the version of this contract; an `EngineKind` declares which one it was written for
+API = 1
+
+Markup = Literal["plain", "ssml"]
+Gender = Literal["female", "male", "neutral", ""]
+Isolation = Literal["process", "inline"]
+
+
+@dataclass(frozen=True, slots=True)
+class Emotion:
+    """How the speech should feel. Engines take the part that they know.
+
+    `weights` maps names (`happy`, `sad`, …) to strengths 0 to 1; `vector` is eight raw numbers for engines that
+    take them; `voice` names a voice whose emotion is borrowed; `alpha` is the strength of the whole, 0 to 1.
+    """
+
+    weights: tuple[tuple[str, float], ...] = ()
+    vector: tuple[float, ...] = ()
+    voice: str = ""
+    alpha: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechRequest:
+    """What an engine sees: one piece of text (a sentence or so), already prepared.
+
+    `language` is a base code (`zh`, `yue`, `en`, `ja`, …). `voice` is the engine's own name of a voice; empty means
+    the engine's default for `language` and `gender`. `speed` 1.0 is the voice's natural rate, 2.0 twice as fast.
+    """
+
+    text: str
+    language: str
+    voice: str = ""
+    gender: Gender = ""
+    markup: Markup = "plain"
+    speed: float = 1.0
+    instructions: str = ""
+    emotion: Emotion | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A word's or sentence's time, in seconds from the first sample of the stream."""
+
+    kind: Literal["word", "sentence"]
+    text: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class AudioChunk:
+    """A piece of speech: mono PCM, signed 16 bit, little endian, whole samples."""
+
+    pcm: bytes
+    sample_rate: int
+    marks: tuple[Mark, ...] = ()
+
+    @property
+    def samples(self) -> int:
+        """Number of samples: two bytes each."""
+        return len(self.pcm) // 2
+
+    @property
+    def seconds(self) -> float:
+        return len(self.pcm) / 2 / self.sample_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """One voice of an engine, under the engine's own name."""
+
+    id: str
+    languages: tuple[str, ...]
+    sample_rate: int
+    gender: Gender = ""
+    tags: tuple[str, ...] = ()
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine can do, as data. May change after `start()` or when a voice is added.
+
+    `version` names the model and its parameters: whatever would make the same text sound different
+    changes it, and so changes the cache key.
+    """
+
+    voices: tuple[Voice, ...] = ()
+    any_voice: bool = False  # takes whatever voice name it is given
+    languages: frozenset[str] = frozenset()
+    any_language: bool = False
+    max_chars: int | None = None  # longest `SpeechRequest.text`, code points; None: no limit
+    slots: int = 1  # requests spoken at once
+    streams: bool = True  # gives audio before the whole text is spoken
+    cloning: bool = False  # has the `Cloning` protocol
+    marks: bool = False  # gives word times
+    normalises: bool = False  # reads numbers and dates by itself
+    ssml: bool = False  # takes `markup="ssml"`
+    local: bool = True  # runs on this machine, as opposed to a cloud
+    cost_per_1k_chars: float = 0.0
+    licence: str = ""
+    version: str = ""
+
+    def speaks(self, language: str) -> bool:
+        return self.any_language or language in self.languages
+
+    def has_voice(self, voice: str) -> bool:
+        return self.any_voice or any(one.id == voice for one in self.voices)
+
+    def default_voice(self, language: str, gender: Gender = "") -> str:
+        """The engine's own voice for a language, of that gender if it has one; empty if none speaks it."""
+        able = [one for one in self.voices if language in one.languages]
+        fitting = [one for one in able if one.gender == gender] if gender else able
+        return (fitting or able)[0].id if able else ""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """What the gateway drives. The rules of `synthesize` are tests in `engines.testing`:
+
+    1. nothing happens before the first `anext`; 2. at least one non-empty chunk, or an error; 3. one sample rate a
+    stream, whole samples; 4. closing the generator at any chunk releases everything soon, and is the only way to
+    cancel; 5. no timeout or task group is held across a `yield`; 6. blocking work runs off the event loop; 7. only
+    `SpeechError`s are raised on purpose; 8. `info.slots` requests at once are safe.
+    """
+
+    @property
+    def info(self) -> EngineInfo: ...
+
+    async def start(self) -> None:
+        """Load and warm up. Idempotent. Raises `Unavailable` that says what to do."""
+
+    async def check(self) -> None:
+        """Cheap liveness. Raises `Unavailable`."""
+
+    def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
+        """Speak `request`; chunks come as soon as they are made."""
+
+    async def close(self) -> None:
+        """Release everything. Idempotent."""
+
+
+class Options(BaseModel):
+    """Base of every kind's options in engines.yaml: frozen, and unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Why an instance cannot be started at all, found without loading anything: a state, not a fault."""
+
+    state: Literal["not_installed", "not_configured"]
+    advice: str  # the command or setting that mends it
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """What an engine is told about itself beside its kind's options."""
+
+    name: str
+    slots: int | None = None  # as engines.yaml says; None: the kind decides
+    data_dir: Path = Path()  # models/, voices/ and run/ live under it
+    in_worker: bool = False  # True inside a worker process
+    kinds: Mapping[str, EngineKind] = field(default_factory=dict)  # for kinds that wrap another kind
+
+
+@dataclass(frozen=True, slots=True)
+class EngineKind:
+    """A kind of engine that a plugin offers; engines.yaml names instances of kinds.
+
+    `create` builds an engine without loading it (`Engine.start` loads); it runs in the worker process when the instance
+    is isolated. `describe` says, loading nothing, what such an engine will be able to do; `missing` says,
+    loading nothing, what stands in the way. `options` is validated with the context `{"kinds": …}`.
+    """
+
+    name: str
+    options: type[Options]
+    create: Callable[[Instance, Any], Engine]
+    summary: str
+    licence: str
+    describe: Callable[[Instance, Any], EngineInfo] | None = None
+    missing: Callable[[Instance, Any], Missing | None] | None = None
+    isolation: Isolation = "process"  # where instances run unless engines.yaml says otherwise
+    api: int = API

@@ -1,0 +1,142 @@
+"""What can go wrong while an engine speaks: a closed set.
+
+    SpeechError
+    ├── InvalidRequest      400  the request is wrong for every engine
+    ├── Unsupported         400  this engine lacks the voice, language or length
+    ├── Busy                503  slots and queue of this engine are full
+    ├── Throttled           503  a cloud's quota; the engine cools down
+    ├── Unavailable         503  the engine cannot be reached or has not started
+    ├── DeadlineExceeded    504  no audio within the time allowed
+    ├── EngineFault         502  anything else an engine raised, wrapped
+    ├── Refused             400  content inspection said no
+    └── Interrupted         502  failed after the first audio was heard
+
+Failover, breaker and HTTP mapping read the class attributes below; none of them holds a ladder of
+`isinstance`, and no error is ever classified by its text. This module knows nothing about HTTP beyond
+the number of a status.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Health = Literal["unhurt", "cools", "hurt"]
+
+
+class SpeechError(Exception):
+    """Base of every error that an engine raises on purpose.
+
+    `message` is shown to clients: it says what is wrong and what to do, and never holds a key, an
+    internal URL or a stack trace. `retry_after_s` (seconds), where known, says when another try makes sense.
+    """
+
+    code: ClassVar[str]
+    status: ClassVar[int]
+    #: may the next engine of the plan try the same text
+    try_next: ClassVar[bool] = False
+    #: may the same engine try once more, before any audio was heard
+    retry_same: ClassVar[bool] = False
+    #: what the error does to the engine's health: nothing, a cool-down, or a count towards opening the breaker
+    health: ClassVar[Health] = "unhurt"
+    #: is it worth a client's while to send the same request again soon
+    client_may_retry: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after_s = retry_after_s
+        self.param = param
+
+
+class InvalidRequest(SpeechError):
+    """The request itself is wrong: no engine could do better."""
+
+    code = "invalid_request"
+    status = 400
+
+
+class Unsupported(SpeechError):
+    """This engine lacks the voice, the language, or takes no text this long; another may do it."""
+
+    code = "unsupported"
+    status = 400
+    try_next = True
+
+
+class Busy(SpeechError):
+    """Slots and queue are full."""
+
+    code = "busy"
+    status = 503
+    try_next = True
+    client_may_retry = True
+
+
+class Throttled(SpeechError):
+    """A cloud's quota or rate: the engine is well, but must be left alone for `retry_after_s`."""
+
+    code = "throttled"
+    status = 503
+    try_next = True
+    health = "cools"
+    client_may_retry = True
+
+
+class Unavailable(SpeechError):
+    """The engine is not there: not started, connection refused, its process gone."""
+
+    code = "unavailable"
+    status = 503
+    try_next = True
+    retry_same = True
+    health = "hurt"
+
+
+class DeadlineExceeded(SpeechError):
+    """No audio within the time that the rule or the client allows."""
+
+    code = "deadline_exceeded"
+    status = 504
+    try_next = True
+    health = "hurt"
+
+
+class EngineFault(SpeechError):
+    """Any exception that is not a `SpeechError`, wrapped; and what an engine says when it breaks."""
+
+    code = "engine_fault"
+    status = 502
+    try_next = True
+    retry_same = True
+    health = "hurt"
+
+
+class Refused(SpeechError):
+    """Content inspection refused the text. Whether another engine may try is a policy's choice."""
+
+    code = "refused"
+    status = 400
+
+
+class Interrupted(SpeechError):
+    """The speech stopped after its first audio and could not be completed."""
+
+    code = "interrupted"
+    status = 502
+
+
+#: every class by its code: how an error crosses a process border
+BY_CODE: dict[str, type[SpeechError]] = {
+    cls.code: cls
+    for cls in (
+        InvalidRequest,
+        Unsupported,
+        Busy,
+        Throttled,
+        Unavailable,
+        DeadlineExceeded,
+        EngineFault,
+        Refused,
+        Interrupted,
+    )
+}

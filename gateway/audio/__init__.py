@@ -1,0 +1,1 @@
+"""Audio at the edge: PCM is the only currency inside; encoding happens once, here."""

@@ -1,0 +1,61 @@
+"""What happened: one `Served` per request. A plan is intent, an attempt is fact; the two are kept apart.
+
+Knows nothing about HTTP. A `Served` is filled while the request runs, by the pipeline alone, and is handed to
+`on_served` plugins once, after the last byte.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from policies.types import Plan
+
+Outcome = Literal["running", "complete", "failed", "interrupted", "cancelled"]
+CacheUse = Literal["hit", "miss", "follow", "bypass"]
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try of one engine at one clause."""
+
+    engine: str
+    voice: str
+    clause: int  # index into the plan's clauses
+    started_s: float  # since the request came in
+    first_audio_s: float | None = None  # since the attempt started
+    ended_s: float | None = None
+    audio_s: float = 0.0
+    error: str = ""  # code of a SpeechError; empty: it ended well
+    message: str = ""
+
+
+@dataclass(slots=True)
+class Served:
+    """One request from its arrival to its last byte."""
+
+    request_id: str
+    received: datetime
+    key: str = ""
+    model: str = ""
+    voice: str = ""
+    format: str = ""
+    chars: int = 0
+    languages: tuple[str, ...] = ()
+    tags: frozenset[str] = frozenset()
+    plan: Plan | None = None
+    cache: CacheUse = "miss"
+    attempts: list[Attempt] = field(default_factory=list)
+    degraded: str = ""  # "engine: reason", empty when the preferred engine spoke
+    engine: str = ""  # the engine heard first
+    engine_voice: str = ""
+    clause_engines: list[str] = field(default_factory=list)  # who spoke each clause, as far as spoken
+    audio_s: float = 0.0
+    bytes_out: int = 0
+    first_audio_s: float | None = None  # since the request came in
+    total_s: float | None = None
+    cost: float = 0.0
+    outcome: Outcome = "running"
+    error: str = ""  # code
+    message: str = ""

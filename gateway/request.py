@@ -1,0 +1,35 @@
+"""What a client asked for, once parsed and checked. Knows nothing about HTTP or JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from engines.contract import Emotion
+
+Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
+InputType = Literal["text", "ssml", "markdown"]
+
+FORMATS: tuple[Format, ...] = ("mp3", "opus", "aac", "flac", "wav", "pcm")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRequest:
+    """One request for speech. `speed` 0.25 to 4.0; `sample_rate` in Hz; `voice` and `language` empty: not asked."""
+
+    input: str
+    model: str = "auto"
+    voice: str = ""
+    format: Format = "mp3"
+    speed: float = 1.0
+    instructions: str = ""
+    language: str = ""
+    sample_rate: int = 24000
+    emotion: Emotion | None = None
+    seed: int | None = None
+    input_type: InputType = "text"
+    tags: frozenset[str] = frozenset()
+    deadline_ms: int | None = None
+    cache: Literal["use", "bypass"] = "use"
+    stream: bool = True
+    key: str = ""  # the API key's name

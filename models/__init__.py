@@ -1,0 +1,1 @@
+"""Model bundles on disk: what engines read. Imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""Routing policies: typed YAML and a pure decision. No I/O, no clock, no randomness, no asyncio."""
