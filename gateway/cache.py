@@ -1,0 +1,212 @@
+"""Finished clips by key: a small Protocol, the LRU in memory, and files on disk behind it.
+
+A clip is one whole encoded file. Only complete clips of one engine are ever put. Knows nothing about engines or
+policies; what goes into a key is written once, in `clip_keys`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import os
+import struct
+import tempfile
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+logger = logging.getLogger("voxgate.cache")
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A whole encoded file and what its response must say about it. `audio_s` in seconds."""
+
+    data: bytes
+    engine: str
+    voice: str
+    audio_s: float
+
+    def pack(self) -> bytes:
+        """As bytes for a store outside this process: lengths, names, seconds, then the file."""
+        engine, voice = self.engine.encode(), self.voice.encode()
+        return MAGIC + HEADER.pack(len(engine), len(voice), self.audio_s, len(self.data)) + engine + voice + self.data
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Clip:
+        """The inverse. Raises ValueError when the bytes are not a whole clip."""
+        try:
+            if packed[: len(MAGIC)] != MAGIC:
+                raise ValueError("not a clip")
+            engine, voice, audio_s, length = HEADER.unpack_from(packed, len(MAGIC))
+            at = len(MAGIC) + HEADER.size
+            names, data = packed[at : at + engine + voice], packed[at + engine + voice :]
+            if len(data) != length:
+                raise ValueError("the clip is cut short")
+            return cls(data, names[:engine].decode(), names[engine:].decode(), audio_s)
+        except struct.error as error:
+            raise ValueError("the clip is cut short") from error
+
+
+MAGIC = b"VXC1"
+HEADER = struct.Struct("<HHdQ")
+
+
+class Cache(Protocol):
+    async def first(self, keys: Sequence[str]) -> tuple[int, Clip] | None:
+        """The first of `keys`, in their order, that is there, as (index, clip)."""
+
+    async def put(self, key: str, clip: Clip) -> None:
+        """Keep a complete clip. Never raises for a store that is full or broken: speech goes on without it."""
+
+    async def aclose(self) -> None: ...
+
+
+def clip_keys(spoken: object, fingerprints: Iterable[str]) -> list[str]:
+    """One key per engine: what is spoken, and how, hashed with the engine's fingerprint.
+
+    `spoken` is anything whose repr is faithful: text after preparation and its preparer's version, language, voice,
+    speed, emotion, seed, format, sample rate, and the tenant where the cache is not shared.
+    """
+    base = hashlib.blake2b(repr(spoken).encode("utf-8", "surrogatepass"), digest_size=20)
+    keys = []
+    for fingerprint in fingerprints:
+        one = base.copy()
+        one.update(fingerprint.encode())
+        keys.append(one.hexdigest())
+    return keys
+
+
+class MemoryCache:
+    """Least recently used out first, by bytes. In front of `behind`, when there is one."""
+
+    def __init__(self, limit_bytes: int, behind: Cache | None = None) -> None:
+        self._limit_bytes, self._behind = limit_bytes, behind
+        self._clips: OrderedDict[str, Clip] = OrderedDict()
+        self.held_bytes = 0
+
+    async def first(self, keys: Sequence[str]) -> tuple[int, Clip] | None:
+        found: tuple[int, Clip] | None = None
+        for index, key in enumerate(keys):
+            clip = self._clips.get(key)
+            if clip is not None:
+                self._clips.move_to_end(key)
+                found = index, clip
+                break
+        preferred = keys if found is None else keys[: found[0]]
+        if self._behind is not None and preferred:
+            deeper = await self._behind.first(preferred)
+            if deeper is not None:
+                self._keep(preferred[deeper[0]], deeper[1])
+                return deeper
+        return found
+
+    async def put(self, key: str, clip: Clip) -> None:
+        self._keep(key, clip)
+        if self._behind is not None:
+            await self._behind.put(key, clip)
+
+    def _keep(self, key: str, clip: Clip) -> None:
+        if len(clip.data) > self._limit_bytes:
+            return
+        old = self._clips.pop(key, None)
+        self.held_bytes += len(clip.data) - (len(old.data) if old else 0)
+        self._clips[key] = clip
+        while self.held_bytes > self._limit_bytes:
+            _, out = self._clips.popitem(last=False)
+            self.held_bytes -= len(out.data)
+
+    async def aclose(self) -> None:
+        if self._behind is not None:
+            await self._behind.aclose()
+
+
+class DiskCache:
+    """One file per clip under `folder`, the longest unused removed beyond `limit_bytes`.
+
+    Several processes may share a folder: files appear whole, by rename, and one that has vanished is a miss. A disk
+    that is full or read-only costs a warning, not a reply.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        self._folder, self._limit_bytes = folder, limit_bytes
+        self._held_bytes: int | None = None  # counted at the first put
+        self._putting = asyncio.Lock()
+
+    async def first(self, keys: Sequence[str]) -> tuple[int, Clip] | None:
+        return await asyncio.to_thread(self._read, keys)
+
+    async def put(self, key: str, clip: Clip) -> None:
+        async with self._putting:
+            try:
+                await asyncio.to_thread(self._write, key, clip.pack())
+            except OSError as error:
+                logger.warning("cannot keep a clip under %s: %s; speaking goes on without", self._folder, error)
+
+    async def aclose(self) -> None:
+        pass
+
+    def _path(self, key: str) -> Path:
+        return self._folder / key[:2] / key
+
+    def _read(self, keys: Sequence[str]) -> tuple[int, Clip] | None:
+        for index, key in enumerate(keys):
+            path = self._path(key)
+            try:
+                clip = Clip.unpack(path.read_bytes())
+                os.utime(path)
+            except FileNotFoundError:
+                continue
+            except ValueError:
+                path.unlink(missing_ok=True)
+                continue
+            except OSError as error:
+                logger.warning("cannot read %s: %s", path, error)
+                continue
+            return index, clip
+        return None
+
+    def _write(self, key: str, packed: bytes) -> None:
+        if len(packed) > self._limit_bytes:
+            return
+        path = self._path(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(packed)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        self._held_bytes = self._count() if self._held_bytes is None else self._held_bytes + len(packed)
+        if self._held_bytes > self._limit_bytes:
+            self._held_bytes = self._trim()
+
+    def _files(self) -> list[tuple[float, int, Path]]:
+        """Last use, size and path of every clip; a file that vanishes meanwhile is left out."""
+        found = []
+        for path in self._folder.glob("??/*"):
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                continue
+            found.append((status.st_mtime, status.st_size, path))
+        return found
+
+    def _count(self) -> int:
+        return sum(size for _, size, _ in self._files())
+
+    def _trim(self) -> int:
+        """Remove the longest unused down to nine tenths of the limit, so that not every put has to look."""
+        files = sorted(self._files())
+        held = sum(size for _, size, _ in files)
+        for _, size, path in files:
+            if held <= self._limit_bytes * 0.9:
+                break
+            path.unlink(missing_ok=True)
+            held -= size
+        return held

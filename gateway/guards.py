@@ -1,0 +1,156 @@
+"""The guard ring: `Breaking(Timed(Limited(engine)))`, each an Engine around an Engine, made anew for each attempt.
+
+The order, and why:
+
+    Breaking  outermost: an open breaker turns an attempt away before it takes a place in the queue, and
+              what Timed raises counts against the engine like any other fault
+    Timed     next: an attempt's time includes its wait in the queue
+    Limited   innermost: a slot is held exactly as long as the engine works, and measured while it is held
+
+All accounting ends when the generator closes: for speech, the body is the work. A listener that leaves
+(GeneratorExit, CancelledError) is never counted against an engine. Knows nothing about plans or clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from engines.contract import AudioChunk, Engine, EngineInfo, SpeechRequest
+from engines.errors import Busy, DeadlineExceeded, EngineFault, SpeechError
+from engines.slots import Slots
+from gateway.board import Board
+from gateway.refusals import OutOfTime
+
+
+@dataclass(slots=True)
+class Allowance:
+    """Seconds that a whole request may still keep its listener waiting; shared by all its attempts."""
+
+    seconds: float
+
+
+@dataclass(slots=True)
+class Guarded:
+    """One engine with what its guards need to know of it."""
+
+    name: str
+    engine: Engine
+    slots: Slots
+    board: Board
+
+    def attempt(self, first_audio_s: float, gap_s: float, left: Allowance) -> Engine:
+        """The guarded engine for one attempt: seconds to the first audio, of silence, and left of the request."""
+        limited = Limited(self.engine, self)
+        return Breaking(Timed(limited, self, first_audio_s, gap_s, left), self)
+
+
+class _Around:
+    """What every guard passes on unchanged."""
+
+    def __init__(self, inner: Engine, of: Guarded) -> None:
+        self.inner, self.of = inner, of
+
+    @property
+    def info(self) -> EngineInfo:
+        return self.inner.info
+
+    async def start(self) -> None:
+        await self.inner.start()
+
+    async def check(self) -> None:
+        await self.inner.check()
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+
+class Breaking(_Around):
+    """Counts faults on the board and turns attempts away while the breaker is open."""
+
+    async def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
+        name, board = self.of.name, self.of.board
+        probe = board.admit(name)
+        try:
+            async with aclosing(self.inner.synthesize(request)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except SpeechError as error:
+            board.failed(name, error)
+            if probe and error.health == "unhurt":
+                board.give_back_probe(name)
+            raise
+        except Exception as error:
+            fault = EngineFault(f"{name} failed: {type(error).__name__}")
+            board.failed(name, fault)
+            raise fault from error
+        except BaseException:  # the listener left: no verdict
+            if probe:
+                board.give_back_probe(name)
+            raise
+        else:
+            board.succeeded(name)
+
+
+class Timed(_Around):
+    """Raises DeadlineExceeded when the first audio, or the next, takes too long.
+
+    Each wait is wrapped on its own, because a timeout held across a `yield` would cancel a slow listener; and
+    time in which the listener does not read is not the engine's. An attempt that never got a slot was Busy, and
+    one whose client had no more time is OutOfTime: neither is the engine's fault.
+    """
+
+    def __init__(self, inner: Limited, of: Guarded, first_audio_s: float, gap_s: float, left: Allowance) -> None:
+        super().__init__(inner, of)
+        self._limited, self._first_audio_s, self._gap_s, self._left = inner, first_audio_s, gap_s, left
+
+    async def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
+        loop, left, allowed_s = asyncio.get_running_loop(), self._left, self._first_audio_s
+        async with aclosing(self.inner.synthesize(request)) as chunks:
+            while True:
+                since, limit_s = loop.time(), min(allowed_s, left.seconds)
+                timer = asyncio.timeout(limit_s)
+                try:
+                    async with timer:
+                        chunk = await anext(chunks)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError:
+                    if not timer.expired():
+                        raise
+                    raise self._lateness(limit_s, allowed_s) from None
+                finally:
+                    left.seconds -= loop.time() - since
+                yield chunk
+                await asyncio.sleep(0)  # an engine that never waits must not starve the others
+                allowed_s = self._gap_s
+
+    def _lateness(self, limit_s: float, allowed_s: float) -> SpeechError:
+        if limit_s < allowed_s:
+            return OutOfTime("the time allowed for this request is over before the speech was")
+        if not self._limited.speaking:
+            return Busy(f"{self.of.name} had no free slot in {limit_s:g} s", retry_after_s=self.of.slots.retry_after_s)
+        return DeadlineExceeded(f"{self.of.name} gave no audio for {limit_s:g} s")
+
+
+class Limited(_Around):
+    """At most so many at once, so many in line, Busy at once beyond; measures the engine while a slot is held."""
+
+    speaking = False
+
+    async def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
+        async with self.of.slots, aclosing(self.inner.synthesize(request)) as chunks:
+            self.speaking = True
+            first_audio_s, audio_s, work_s = 0.0, 0.0, 0.0
+            resumed = time.perf_counter()
+            async for chunk in chunks:
+                work_s += time.perf_counter() - resumed
+                first_audio_s = first_audio_s or work_s
+                audio_s += chunk.seconds
+                yield chunk
+                resumed = time.perf_counter()  # while the listener did not read, the engine was not working
+            work_s += time.perf_counter() - resumed
+            self.of.board.measured(self.of.name, first_audio_s=first_audio_s, work_s=work_s, audio_s=audio_s)
