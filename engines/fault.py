@@ -159,10 +159,11 @@ def _unwrap(of: Wrapped, kinds: Mapping[str, EngineKind]) -> tuple[EngineKind, O
     """The wrapped kind and its options. Raises ValueError, or pydantic's ValidationError with the fields' places."""
     if of.kind == "fault":
         raise ValueError("a fault cannot wrap another fault")
-    if of.kind not in kinds:
+    try:
+        kind = kinds[of.kind]
+    except KeyError:
         known = ", ".join(sorted(set(kinds) - {"fault"}))
-        raise ValueError(f"there is no engine kind {of.kind!r} to wrap; known kinds: {known}")
-    kind = kinds[of.kind]
+        raise ValueError(f"there is no engine kind {of.kind!r} to wrap; known kinds: {known}") from None
     return kind, kind.options.model_validate(of.model_extra or {}, context={"kinds": kinds})
 
 

@@ -8,7 +8,7 @@ result when one raises. Knows nothing about configuration or about any particula
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
@@ -17,7 +17,7 @@ from typing import Any
 import pluggy
 
 import engines.hooks
-from engines.contract import API, EngineKind
+from engines.contract import API, EngineKind, Options
 
 ENTRY_POINT_GROUP = "voxgate.engines"
 BUILT_IN = ("engines.espeak", "engines.tone", "engines.fault")
@@ -33,12 +33,46 @@ class PluginState:
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A plugin that was found but not yet imported."""
+
+    name: str
+    source: str
+    load: Callable[[], object]
+
+
+class _Kinds(dict[str, EngineKind]):
+    """Kinds by name. Asked for one that is not there, it loads the plugins that are still unread.
+
+    A worker process loads only as far as its own kind; if that kind wraps another one, the search goes on.
+    """
+
+    def __init__(self, search: Callable[[str], None]) -> None:
+        super().__init__()
+        self._search = search
+
+    def __missing__(self, name: str) -> EngineKind:
+        self._search(name)
+        if name in self:
+            return self[name]
+        raise KeyError(name)
+
+
+class _ServedElsewhere:
+    """Stands in for `gateway.hooks` in a process without a gateway, so that `on_served` is no unknown hook there."""
+
+    @engines.hooks.hookspec
+    def on_served(self, record: Any) -> None: ...
+
+
 class Registry:
     """Every engine kind that could be found, and what became of each plugin."""
 
     def __init__(self) -> None:
-        self.kinds: dict[str, EngineKind] = {}
+        self.kinds: dict[str, EngineKind] = _Kinds(self._load_until)
         self.plugins: list[PluginState] = []
+        self._unread: Iterator[_Candidate] = iter(())
         self._manager = pluggy.PluginManager(engines.hooks.PROJECT)
         self._manager.add_hookspecs(engines.hooks)
 
@@ -49,18 +83,24 @@ class Registry:
         `hookspecs` are further modules of hook declarations that plugins may implement.
         """
         registry = cls()
-        for module in hookspecs:
+        for module in hookspecs or (_ServedElsewhere,):
             registry._manager.add_hookspecs(module)
-        for name, source, load in _candidates():
-            registry._add(name, source, load)
-            if only is not None and only in registry.kinds:
-                break
+        registry._unread = _candidates()
+        registry._load_until(only)
         return registry
 
-    def _add(self, name: str, source: str, load: Any) -> None:
+    def _load_until(self, kind: str | None) -> None:
+        """Load plugins not yet read, one by one, until `kind` is among the kinds; None: all."""
+        while kind is None or kind not in self.kinds:
+            if (candidate := next(self._unread, None)) is None:
+                return
+            self._add(candidate)
+
+    def _add(self, candidate: _Candidate) -> None:
         """Load one plugin and take its kinds; record whatever goes wrong as its state."""
+        name, source = candidate.name, candidate.source
         try:
-            plugin = load()
+            plugin = candidate.load()
             self._manager.register(plugin, name=name)
             try:
                 self._manager.check_pending()
@@ -68,29 +108,31 @@ class Registry:
             except BaseException:
                 self._manager.unregister(plugin)
                 raise
-        except (KeyboardInterrupt, SystemExit, GeneratorExit) as stop:
-            if isinstance(stop, KeyboardInterrupt):
-                raise
-            self.plugins.append(PluginState(name, source, error=f"failed to load: the module exits ({stop!r})"))
-        except BaseException as error:
-            self.plugins.append(PluginState(name, source, error=f"failed to load: {type(error).__name__}: {error}"))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too: a plugin must not end the gateway
+            self.plugins.append(PluginState(name, source, error=f"failed to load: {_what_happened(error)}"))
         else:
             self.kinds.update({kind.name: kind for kind in kinds})
             self.plugins.append(PluginState(name, source, tuple(kind.name for kind in kinds)))
 
     def _kinds_of(self, plugin: object) -> list[EngineKind]:
+        """The kinds that one plugin offers. Raises TypeError or ValueError where one breaks the contract."""
         others = [one for one in self._manager.get_plugins() if one is not plugin]
         caller = self._manager.subset_hook_caller("engine_kinds", remove_plugins=others)
         offered: list[Iterable[EngineKind]] = caller()
-        kinds = [kind for group in offered for kind in group]
-        for kind in kinds:
+        kinds: dict[str, EngineKind] = {}
+        for kind in (kind for group in offered for kind in group):
             if not isinstance(kind, EngineKind):
                 raise TypeError(f"engine_kinds() gave {kind!r}, which is no EngineKind")
             if kind.api != API:
                 raise ValueError(f"kind {kind.name!r} is written for contract version {kind.api}; this is {API}")
-            if kind.name in self.kinds:
+            if not (isinstance(kind.options, type) and issubclass(kind.options, Options)):
+                raise TypeError(f"the options of kind {kind.name!r} are no subclass of engines.contract.Options")
+            if kind.name in self.kinds or kind.name in kinds:
                 raise ValueError(f"kind {kind.name!r} is already taken")
-        return kinds
+            kinds[kind.name] = kind
+        return list(kinds.values())
 
     def served_hooks(self) -> Iterator[tuple[str, Any]]:
         """Name and `on_served` function of each plugin that has one."""
@@ -99,10 +141,19 @@ class Registry:
                 yield implementation.plugin_name, implementation.function
 
 
-def _candidates() -> Iterator[tuple[str, str, Any]]:
+def _what_happened(error: BaseException) -> str:
+    """One line for people, without the stack."""
+    if isinstance(error, SystemExit):
+        return f"the module exits ({error!r})"
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _candidates() -> Iterator[_Candidate]:
+    """Every plugin there is, unread: the built-in ones first, then the installed ones by name."""
     for module in BUILT_IN:
-        yield module, "built in", lambda module=module: importlib.import_module(module)
+        yield _Candidate(module, "built in", lambda module=module: importlib.import_module(module))  # type: ignore[misc]
     found: list[EntryPoint] = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name)
     for point in found:
         source = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown distribution"
-        yield point.name, source, point.load
+        yield _Candidate(point.name, source, point.load)

@@ -31,7 +31,7 @@ class ToneOptions(Options):
     sample_rate: Annotated[int, Field(ge=8000, le=48000)] = 24000
     beep_ms: Annotated[float, Field(ge=10, le=1000)] = 80
     gap_ms: Annotated[float, Field(ge=0, le=10_000)] = 40  # after each beep
-    frequency_hz: Annotated[float, Field(ge=50, le=3800)] | None = None  # None: each voice has its own
+    frequency_hz: Annotated[float, Field(ge=200, le=3800)] | None = None  # None: each voice has its own
     chunk_ms: Annotated[float, Field(ge=5, le=60_000)] = 120
     first_audio_ms: Annotated[float, Field(ge=0)] = 0  # pretends to think before it speaks
     real_time_factor: Annotated[float, Field(ge=0)] = 0  # 0: as fast as it can; 0.5: takes half the audio's time
