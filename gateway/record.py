@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from gateway.request import Format
 from policies.types import Plan
 
 Outcome = Literal["running", "complete", "failed", "interrupted", "cancelled"]
@@ -40,7 +41,7 @@ class Served:
     key: str = ""
     model: str = ""
     voice: str = ""
-    format: str = ""
+    format: Format = "mp3"
     chars: int = 0
     languages: tuple[str, ...] = ()
     tags: frozenset[str] = frozenset()

@@ -9,10 +9,30 @@ import difflib
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from engines.contract import Gender
 from engines.errors import InvalidRequest
+
+
+def _base_code(language: str) -> str:
+    """Texts are found to be in base languages, so that a regional code could never fit."""
+    base = language.lower().replace("_", "-").split("-")[0]
+    if language != base:
+        raise ValueError(f"{language!r} is not a base language code: write {base!r}")
+    return language
+
+
+def _nameable(name: str) -> str:
+    """`ENGINE:VOICE` is how a client names an engine's own voice, so that no voice of ours can be called so."""
+    if not name or ":" in name or name != name.strip():
+        raise ValueError(f"the name {name!r} cannot be asked for: a name is not empty and holds no `:`")
+    return name
+
+
+Language = Annotated[str, AfterValidator(_base_code)]
+Name = Annotated[str, AfterValidator(_nameable)]
+OwnName = Annotated[str, Field(min_length=1)]
 
 
 class VoiceEntry(BaseModel):
@@ -20,9 +40,11 @@ class VoiceEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    languages: tuple[str, ...] = ()
-    gender: Gender = ""
-    engines: Mapping[str, str | Mapping[str, str]] = Field(default_factory=dict)
+    languages: tuple[Language, ...] = Field((), description="base codes of the languages it speaks: zh, en, yue, …")
+    gender: Gender = Field("", description="for engines that choose a voice of their own")
+    engines: Mapping[str, OwnName | Annotated[Mapping[Language, OwnName], Field(min_length=1)]] = Field(
+        default_factory=dict, description="engine -> its own name for this voice, or language -> name"
+    )
 
     def on(self, engine: str, language: str) -> str | None:
         """The engine's own name for this voice in a language; None when the engine lacks it."""
@@ -31,14 +53,14 @@ class VoiceEntry(BaseModel):
 
 
 class Voices(BaseModel):
-    """voices.yaml."""
+    """voices.yaml: voices under names that hold for every engine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1]
-    default: str
-    voices: Annotated[Mapping[str, VoiceEntry], Field(min_length=1)]
-    aliases: Mapping[str, str] = Field(default_factory=dict)
+    version: Literal[1] = Field(description="of this file's form")
+    default: str = Field(description="the voice of a request that names none")
+    voices: Annotated[Mapping[Name, VoiceEntry], Field(min_length=1)] = Field(description="name -> voice")
+    aliases: Mapping[Name, str] = Field(default_factory=dict, description="other name -> voice")
 
     def resolve(self, name: str) -> str:
         """The canonical name behind `name` or an alias. Raises InvalidRequest with near names."""

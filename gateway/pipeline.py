@@ -1,0 +1,388 @@
+"""The way of a request, from what a client asked to encoded audio. Read this file first.
+
+    prepare   text -> clauses with their languages; model and voice resolved
+    plan      the policy decides, from one snapshot of the board, which engines in which order
+    cache     a finished clip is sent whole
+    failover  engines speak clause by clause, the next one when one fails
+    encode    PCM -> one well-formed file, streamed; kept if it ended well
+
+Knows nothing about HTTP: `gateway/http` parses into a ClientRequest and sends a Reply; `voxgate say` does the same
+without a server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from engines.contract import EngineInfo, SpeechRequest
+from engines.errors import SpeechError
+from gateway.audio.encode import Encoder, finish_clip, media_type, open_encoder, slices
+from gateway.audio.rates import encoder_rate
+from gateway.audio.resample import Resampler
+from gateway.cache import Clip, clip_keys
+from gateway.configuration.load import Config
+from gateway.failover import Failover, Spoken, no_engine
+from gateway.guards import Allowance
+from gateway.record import Attempt, Served
+from gateway.request import ClientRequest
+from gateway.runtime import Runtime
+from gateway.target import Target, find_target
+from gateway.text.prepare import PREPARER_VERSION, prepare_text
+from gateway.text.script import Clause, Script
+from policies.decide import decide, degraded
+from policies.explain import plan_fields
+from policies.types import Ask, Plan, Snapshot
+
+#: PCM is encoded in pieces of this length, so that a long clause does not keep the event loop from others
+SLICE_MS = 200
+#: no clip larger than this is gathered for the cache
+LARGEST_CLIP_BYTES = 16_000_000
+#: states in which an engine is skipped although the rule prefers it: its finished clips may still be heard
+SKIPPED_FOR_STATE = frozenset({"down", "cooling", "busy", "too_slow"})
+
+
+async def speak(request: ClientRequest, runtime: Runtime, request_id: str) -> Reply:
+    """Answer one request. Returns when the first encoded audio is there, so that the status is honest.
+
+    Raises SpeechError when nobody could begin to speak, or when the request is wrong.
+    """
+    speech = Speech.prepare(request, runtime, request_id)
+    await runtime.outcomes.put(speech.served)
+    try:
+        return await speech.from_cache() or await speech.from_engines()
+    except BaseException as error:
+        await speech.end(error)
+        raise
+
+
+@dataclass(slots=True)
+class Reply:
+    """Encoded audio for a client: `body` when it is whole, else `stream`, which the holder must close.
+
+    The stream raises a SpeechError when the speech cannot be completed. `served` goes on being written
+    while it runs.
+    """
+
+    served: Served
+    media_type: str
+    sample_rate: int
+    body: bytes | None = None
+    stream: EncodedStream | None = None
+
+    async def whole(self) -> bytes:
+        """All of it, awaited. Raises SpeechError when the speech cannot be completed."""
+        if self.body is None and self.stream is not None:
+            async with aclosing(self.stream) as pieces:
+                gathered = b"".join([piece async for piece in pieces])
+            self.body = finish_clip(self.served.format, gathered)
+        return self.body or b""
+
+    async def aclose(self) -> None:
+        if self.stream is not None:
+            await self.stream.aclose()
+
+
+class EncodedStream:
+    """Encoded pieces, the first of them already there. Closing it cancels the engine, also before it is read."""
+
+    def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None]) -> None:
+        self._first: bytes | None = first
+        self._rest = rest
+
+    def __aiter__(self) -> EncodedStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        return await anext(self._rest)
+
+    async def aclose(self) -> None:
+        await self._rest.aclose()
+
+
+@dataclass(slots=True)
+class Speech:
+    """One request on its way, from plan to the end of its record."""
+
+    request: ClientRequest
+    runtime: Runtime
+    config: Config  # the one in force when the request came
+    target: Target
+    script: Script
+    snapshot: Snapshot
+    plan: Plan
+    served: Served
+    began_s: float
+
+    @classmethod
+    def prepare(cls, request: ClientRequest, runtime: Runtime, request_id: str) -> Speech:
+        """Prepare and plan: pure, and quick."""
+        config, began_s = runtime.config, runtime.clock.monotonic()
+        target = find_target(request, config)
+        script = runtime.prepare(request.input, request.input_type, request.language)
+        snapshot = runtime.board.snapshot()
+        plan = decide(ask(request, target, script, snapshot, request_id), snapshot, config.policy)
+        served = Served(
+            request_id=request_id,
+            received=snapshot.now,
+            key=request.key,
+            model=request.model,
+            voice=target.voice,
+            format=request.format,
+            chars=script.chars,
+            languages=script.languages,
+            tags=request.tags,
+            plan=plan,
+        )
+        return cls(request, runtime, config, target, script, snapshot, plan, served, began_s)
+
+    # --- cache ---
+
+    async def from_cache(self) -> Reply | None:
+        """The clip of the preferred engine, down to the first one that can speak now, never below it."""
+        if self.request.cache == "bypass" or self.plan.terms.cache == "bypass":
+            self.served.cache = "bypass"
+            return None
+        engines = self._cacheable()
+        found = await self.runtime.cache.first(self._keys(engines))
+        if found is None:
+            if self.plan.terms.cache == "only":
+                raise no_engine(self.plan, [])
+            return None
+        clip = found[1]
+        served = self.served
+        served.cache, served.engine, served.engine_voice = "hit", clip.engine, clip.voice
+        served.audio_s, served.bytes_out = clip.audio_s, len(clip.data)
+        served.degraded = degraded(self.plan, clip.engine, ())
+        await self.end(None)
+        return Reply(served, media_type(self.request.format, self._rate), self._rate, body=clip.data)
+
+    def _cacheable(self) -> list[str]:
+        """Engines whose clips may answer, in the rule's order."""
+        first = self.plan.steps[0].engine if self.plan.steps else None
+        for_state = {skip.engine for skip in self.plan.skipped if skip.code in SKIPPED_FOR_STATE}
+        engines = []
+        for engine in self.plan.preference:
+            if engine in for_state or engine == first:
+                engines.append(engine)
+            if engine == first:
+                break
+        return engines
+
+    def _keys(self, engines: list[str]) -> list[str]:
+        request, members = self.request, self.runtime.fleet.members
+        tenant = request.key if self.config.settings.cache.scope == "key" else ""
+        spoken = (
+            tenant,
+            PREPARER_VERSION,
+            self.script,
+            request.format,
+            self._rate,
+            request.speed,
+            request.instructions,
+            request.emotion,
+            request.seed,
+        )
+        fingerprints = (
+            f"{members[engine].fingerprint}\0{[self._voice(engine, one) for one in self.script.languages]}"
+            for engine in engines
+        )
+        return clip_keys(spoken, fingerprints)
+
+    # --- failover ---
+
+    async def from_engines(self) -> Reply:
+        """Begin to speak, and return once there is something to hear."""
+        if not self.plan.steps:
+            raise no_engine(self.plan, [])
+        pieces = self._stream()
+        stream = EncodedStream(await anext(pieces), pieces)
+        return Reply(self.served, media_type(self.request.format, self._rate), self._rate, stream=stream)
+
+    def spoken(self) -> AsyncGenerator[Spoken, None]:
+        """PCM, clause by clause, from whichever engines can."""
+        total_ms = self.plan.terms.total_ms or math.inf
+        allowed_s = min(total_ms, self.request.deadline_ms or math.inf) / 1000
+        engines = {name: member.guarded for name, member in self.runtime.fleet.members.items()}
+        return Failover(
+            self.plan, self.script, engines, self._request_of, self.served, self._elapsed_s, Allowance(allowed_s)
+        ).speak()
+
+    def _request_of(self, engine: str, clause: Clause) -> SpeechRequest:
+        return SpeechRequest(
+            text=clause.text,
+            language=clause.language,
+            voice=self._voice(engine, clause.language),
+            gender=self.target.gender,
+            markup=self.script.markup,
+            speed=self.request.speed,
+            instructions=self.request.instructions,
+            emotion=self.request.emotion,
+            seed=self.request.seed,
+        )
+
+    # --- encode and keep ---
+
+    async def _stream(self) -> AsyncGenerator[bytes, None]:
+        """Encoded pieces as they come; the whole is kept when it ended well and one engine spoke it all."""
+        gathered: list[bytes] = []
+        served = self.served
+        try:
+            async with aclosing(encode(self.spoken(), open_encoder(self.request.format, self._rate), served)) as pieces:
+                async for piece in pieces:
+                    if not served.bytes_out:
+                        self._first_audio()
+                    served.bytes_out += len(piece)
+                    if served.bytes_out <= LARGEST_CLIP_BYTES:
+                        gathered.append(piece)
+                    yield piece
+            await self._keep(gathered)
+        except BaseException as error:
+            await self.end(error)
+            raise
+        await self.end(None)
+
+    def _first_audio(self) -> None:
+        served = self.served
+        served.first_audio_s = self._elapsed_s()
+        speaker = next(one for one in served.attempts if not one.error)
+        served.engine, served.engine_voice = speaker.engine, speaker.voice
+        failed = [(one.engine, one.message) for one in served.attempts if one.error]
+        served.degraded = degraded(self.plan, served.engine, failed)
+
+    async def _keep(self, gathered: list[bytes]) -> None:
+        served = self.served
+        speakers = set(served.clause_engines)
+        if self.request.cache == "bypass" or self.plan.terms.cache == "bypass":
+            return
+        if len(speakers) != 1 or served.bytes_out > LARGEST_CLIP_BYTES:
+            return
+        data = finish_clip(self.request.format, b"".join(gathered))
+        clip = Clip(data, served.engine, served.engine_voice, _audio_s(served))
+        await self.runtime.cache.put(self._keys([served.engine])[0], clip)
+
+    async def end(self, error: BaseException | None) -> None:
+        """Write the end of the record and tell whoever listens; the last thing that happens to a request."""
+        served = self.served
+        if served.outcome != "running":
+            return
+        served.total_s = self._elapsed_s()
+        if served.cache != "hit":
+            served.audio_s = _audio_s(served)
+            served.cost = sum(self._cost(attempt) for attempt in served.attempts if not attempt.error)
+        if error is None:
+            served.outcome = "complete"
+        elif isinstance(error, SpeechError):
+            served.outcome = "interrupted" if served.bytes_out else "failed"
+            served.error, served.message = error.code, error.message
+        elif isinstance(error, asyncio.CancelledError | GeneratorExit):
+            served.outcome = "cancelled"
+        else:
+            served.outcome, served.error, served.message = "failed", "internal", type(error).__name__
+        await self.runtime.outcomes.put(served)
+        self.runtime.tell_served(served)
+
+    # --- small facts ---
+
+    @property
+    def _rate(self) -> int:
+        return encoder_rate(self.request.format, self.request.sample_rate)
+
+    def _elapsed_s(self) -> float:
+        return self.runtime.clock.monotonic() - self.began_s
+
+    def _info(self, engine: str) -> EngineInfo | None:
+        state = self.snapshot.engines.get(engine)
+        return state.info if state else None
+
+    def _voice(self, engine: str, language: str) -> str:
+        return self.target.voice_on(engine, language, self._info(engine))
+
+    def _cost(self, attempt: Attempt) -> float:
+        state = self.snapshot.engines.get(attempt.engine)
+        chars = len(self.script.clauses[attempt.clause].text)
+        return state.cost_per_1k_chars * chars / 1000 if state else 0.0
+
+
+async def encode(spoken: AsyncGenerator[Spoken, None], encoder: Encoder, served: Served) -> AsyncGenerator[bytes, None]:
+    """PCM of any engines' rates in, pieces of one file out. Owns `spoken` and the encoder, and closes both."""
+    resampler: Resampler | None = None
+    source: tuple[str, int] | None = None
+    try:
+        async with aclosing(spoken) as chunks:
+            async for one in chunks:
+                now = one.engine, one.chunk.sample_rate
+                pcm = b""
+                if resampler is None or now != source:
+                    pcm = resampler.finish() if resampler else b""
+                    resampler, source = Resampler(one.chunk.sample_rate, encoder.sample_rate), now
+                pcm += resampler.process(one.chunk.pcm)
+                for piece in slices(pcm, encoder.sample_rate, SLICE_MS):
+                    if encoded := encoder.encode(piece):
+                        yield encoded
+                    await asyncio.sleep(0)
+        rest = encoder.encode(resampler.finish()) if resampler else b""
+        yield rest + encoder.finish()
+    finally:
+        encoder.close()
+
+
+def ask(request: ClientRequest, target: Target, script: Script, snapshot: Snapshot, request_id: str) -> Ask:
+    """The facts about a request that a policy may look at."""
+    main = script.languages[0]
+    mapped = ((engine, target.mapped(engine, main)) for engine in snapshot.engines)
+    return Ask(
+        chars=script.chars,
+        languages=script.languages,
+        longest_clause=max(len(clause.text) for clause in script.clauses),
+        audio_s=script.audio_s / request.speed,
+        voice=target.voice,
+        voice_asked=target.asked,
+        gender=target.gender,
+        engine_voices={engine: voice for engine, voice in mapped if voice is not None},
+        only=target.only,
+        model=request.model,
+        format=request.format,
+        stream=request.stream,
+        markup=script.markup,
+        key=request.key,
+        tags=request.tags,
+        deadline_ms=request.deadline_ms,
+        text_hash=_hash64(request.input),
+        request_hash=_hash64(request_id),
+        key_hash=_hash64(request.key),
+    )
+
+
+def explain(request: ClientRequest, config: Config, snapshot: Snapshot) -> dict[str, Any]:
+    """The plan for a request, with the reason for each step and each skip; nothing is spoken.
+
+    Pure: `POST /v1/plan` and `voxgate explain` are this function with a live or an imagined snapshot.
+    """
+    target = find_target(request, config)
+    script = prepare_text(request.input, input_type=request.input_type, language=request.language)
+    plan = decide(ask(request, target, script, snapshot, request.input), snapshot, config.policy)
+    return {
+        "rule": plan.rule,
+        "model": request.model,
+        "voice": target.voice,
+        "chars": script.chars,
+        "clauses": [{"text": clause.text, "language": clause.language} for clause in script.clauses],
+        **plan_fields(plan),
+    }
+
+
+def _hash64(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+
+
+def _audio_s(served: Served) -> float:
+    return sum(attempt.audio_s for attempt in served.attempts if not attempt.error)

@@ -1,0 +1,77 @@
+"""Which voice and which engine a request means: `model` and `voice`, resolved against the configuration. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from engines.contract import EngineInfo, Gender
+from engines.errors import InvalidRequest
+from gateway.configuration.load import Config
+from gateway.refusals import ModelNotFound
+from gateway.request import ClientRequest
+from gateway.voices import VoiceEntry
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What was meant. `only` is the one engine that may speak, empty for all that the rules name."""
+
+    model: str  # as the client named it
+    voice: str  # canonical name, or ENGINE:VOICE
+    entry: VoiceEntry | None  # None: `voice` is one engine's own
+    own_voice: str  # that engine's own voice, when the client named it
+    asked: bool
+    only: str
+
+    @property
+    def gender(self) -> Gender:
+        return self.entry.gender if self.entry else ""
+
+    def mapped(self, engine: str, language: str) -> str | None:
+        """The engine's voice as the client or voices.yaml names it; None when neither does."""
+        if self.entry is None:
+            return self.own_voice if engine == self.only else None
+        return self.entry.on(engine, language)
+
+    def voice_on(self, engine: str, language: str, info: EngineInfo | None) -> str:
+        """The engine's voice for a language: the mapped one, else its own default; empty lets it choose."""
+        mapped = self.mapped(engine, language)
+        if mapped is not None or info is None:
+            return mapped or ""
+        return info.default_voice(language, self.gender) or (self.voice if info.any_voice else "")
+
+
+def find_target(request: ClientRequest, config: Config) -> Target:
+    """Resolve `model` and `voice`. Raises ModelNotFound or InvalidRequest, with near names."""
+    only = _engine_of(request.model, config)
+    prefix, colon, own_voice = request.voice.partition(":")
+    if colon and prefix in config.engines:
+        if only and only != prefix:
+            raise InvalidRequest(
+                f"model {request.model!r} and voice {request.voice!r} name two different engines", param="voice"
+            )
+        _must_be_enabled(prefix, config)
+        return Target(request.model, request.voice, None, own_voice, True, prefix)
+    name = config.voices.resolve(request.voice or config.voices.default)
+    return Target(request.model, name, config.voices.voices[name], "", bool(request.voice), only)
+
+
+def _engine_of(model: str, config: Config) -> str:
+    """The engine that a model's name stands for; empty for `auto`."""
+    meant = config.policy.models.get(model, model) or AUTO
+    if meant == AUTO:
+        return ""
+    if meant in config.engines:
+        _must_be_enabled(meant, config)
+        return meant
+    known = [AUTO, *config.policy.models, *(name for name, entry in config.engines.items() if entry.enabled)]
+    near = difflib.get_close_matches(model, known, n=3, cutoff=0.5) or known[:5]
+    raise ModelNotFound(f"unknown model {model!r}; near names: {', '.join(near)}", param="model")
+
+
+def _must_be_enabled(engine: str, config: Config) -> None:
+    if not config.engines[engine].enabled:
+        raise ModelNotFound(f"engine {engine!r} is switched off in engines.yaml", param="model")

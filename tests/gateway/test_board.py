@@ -1,0 +1,146 @@
+"""The board: what faults, cool-downs and measurements do to the view that policies get."""
+
+from __future__ import annotations
+
+import pytest
+
+from engines.errors import DeadlineExceeded, EngineFault, InvalidRequest, SpeechError, Throttled, Unavailable
+from engines.slots import Slots
+from gateway.board import COOL_DOWN_S, FAULTS_TO_OPEN, OPEN_S, STALE_S, Board
+from policies.types import EngineState
+from tests.virtual import VirtualClock
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock()
+
+
+@pytest.fixture
+def board(clock: VirtualClock) -> Board:
+    board = Board(clock)
+    board.add("a", Slots(2, 3))
+    board.set_state("a", "up")
+    return board
+
+
+def view(board: Board) -> EngineState:
+    return board.snapshot().engines["a"]
+
+
+def fault(board: Board, times: int, error: SpeechError | None = None) -> None:
+    for _ in range(times):
+        board.failed("a", error or EngineFault("broke"))
+
+
+def test_an_engine_is_starting_until_it_is_said_to_be_up(clock: VirtualClock) -> None:
+    board = Board(clock)
+    board.add("a", Slots(1))
+    assert view(board).state == "starting"
+    board.set_state("a", "up")
+    assert view(board).state == "up"
+
+
+def test_faults_in_a_row_open_the_breaker_and_it_says_why(board: Board) -> None:
+    fault(board, FAULTS_TO_OPEN - 1)
+    assert view(board).state == "up"
+    fault(board, 1)
+    assert view(board).state == "down"
+    assert view(board).reason == f"after {FAULTS_TO_OPEN} faults: broke"
+    with pytest.raises(Unavailable):
+        board.admit("a")
+
+
+def test_a_success_between_faults_keeps_the_breaker_closed(board: Board) -> None:
+    fault(board, FAULTS_TO_OPEN - 1)
+    board.succeeded("a")
+    fault(board, FAULTS_TO_OPEN - 1)
+    assert view(board).state == "up"
+
+
+def test_a_bad_request_is_never_counted_against_an_engine(board: Board) -> None:
+    fault(board, 100, InvalidRequest("no"))
+    assert view(board).state == "up"
+
+
+def test_a_deadline_counts_as_a_fault(board: Board) -> None:
+    fault(board, FAULTS_TO_OPEN, DeadlineExceeded("late"))
+    assert view(board).state == "down"
+
+
+def test_an_open_breaker_lets_one_probe_through_after_its_time(board: Board, clock: VirtualClock) -> None:
+    fault(board, FAULTS_TO_OPEN)
+    assert view(board).state == "down"
+    clock.advance(OPEN_S)
+    assert view(board).state == "up"
+    assert board.admit("a") is True
+    assert view(board).state == "down"  # nobody else while the probe is on its way
+    with pytest.raises(Unavailable):
+        board.admit("a")
+    board.succeeded("a")
+    assert view(board).state == "up"
+    assert board.admit("a") is False
+
+
+def test_a_failed_probe_doubles_the_wait(board: Board, clock: VirtualClock) -> None:
+    fault(board, FAULTS_TO_OPEN)
+    clock.advance(OPEN_S)
+    board.admit("a")
+    fault(board, 1)
+    clock.advance(OPEN_S)
+    assert view(board).state == "down"
+    clock.advance(OPEN_S)
+    assert view(board).state == "up"
+
+
+def test_a_probe_without_a_verdict_is_given_back(board: Board, clock: VirtualClock) -> None:
+    fault(board, FAULTS_TO_OPEN)
+    clock.advance(OPEN_S)
+    assert board.admit("a")
+    board.give_back_probe("a")
+    assert board.admit("a")
+
+
+def test_a_throttled_engine_cools_down_and_its_breaker_stays_closed(board: Board, clock: VirtualClock) -> None:
+    fault(board, FAULTS_TO_OPEN * 2, Throttled("quota", retry_after_s=4))
+    assert view(board).state == "cooling"
+    clock.advance(3.9)
+    assert view(board).state == "cooling"
+    clock.advance(0.2)
+    assert view(board).state == "up"
+    fault(board, 1, Throttled("quota"))
+    clock.advance(COOL_DOWN_S - 0.1)
+    assert view(board).state == "cooling"
+
+
+def test_a_new_start_is_a_new_chance(board: Board) -> None:
+    fault(board, FAULTS_TO_OPEN)
+    board.set_state("a", "down", "its process ended")
+    assert view(board).reason == "its process ended"
+    board.set_state("a", "up")
+    assert view(board).state == "up"
+
+
+def test_measurements_are_averaged_and_forgotten_when_old(board: Board, clock: VirtualClock) -> None:
+    board.measured("a", first_audio_s=1.0, work_s=2.0, audio_s=4.0)
+    board.measured("a", first_audio_s=2.0, work_s=4.0, audio_s=4.0)
+    assert view(board).first_audio_s == pytest.approx(1.3)
+    assert view(board).real_time_factor == pytest.approx(0.65)
+    clock.advance(STALE_S + 1)
+    assert view(board).first_audio_s is None
+    board.measured("a", first_audio_s=7.0, work_s=1.0, audio_s=4.0)
+    assert view(board).first_audio_s == 7.0
+
+
+async def test_the_view_follows_the_slots(board: Board) -> None:
+    slots = Slots(1, 3)
+    board.add("a", slots)
+    board.set_state("a", "up")
+    assert (view(board).busy, view(board).load) == (0, 0)
+    async with slots:
+        assert (view(board).busy, view(board).load) == (1, 1)
+    assert view(board).busy == 0
+
+
+def test_a_view_that_nothing_changed_is_not_made_again(board: Board) -> None:
+    assert view(board) is view(board)

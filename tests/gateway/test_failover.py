@@ -1,0 +1,209 @@
+"""Failover: the next engine goes on, each clause is heard exactly once, and a cut never looks whole."""
+
+from __future__ import annotations
+
+import math
+from contextlib import aclosing
+from datetime import UTC, datetime
+
+import pytest
+
+from engines.contract import SpeechRequest
+from engines.errors import (
+    Busy,
+    EngineFault,
+    Interrupted,
+    InvalidRequest,
+    Refused,
+    SpeechError,
+    Throttled,
+    Unavailable,
+    Unsupported,
+)
+from engines.slots import Slots
+from gateway.board import Board
+from gateway.failover import Failover
+from gateway.guards import Allowance, Guarded
+from gateway.record import Served
+from gateway.refusals import NoEngine, OutOfTime
+from gateway.text.script import Clause, Script
+from policies.types import Plan, Skip, Step, Terms
+from tests.engines_at_hand import Scripted, chunk
+from tests.virtual import VirtualClock, run
+
+
+class Hearing:
+    """What was heard of a speech, and what was recorded."""
+
+    def __init__(self, engines: dict[str, Scripted], clauses: int = 1, skipped: tuple[Skip, ...] = (), **terms: object):
+        self.engines = engines
+        board = Board(VirtualClock())
+        guarded = {}
+        for name, engine in engines.items():
+            slots = Slots(1, 1)
+            board.add(name, slots)
+            board.set_state(name, "up")
+            guarded[name] = Guarded(name, engine, slots, board)
+        steps = tuple(Step(name, "", None, "listed") for name in engines)
+        plan = Plan("rule", steps, skipped, tuple(engines), Terms(**terms))  # type: ignore[arg-type]
+        script = Script(tuple(Clause(f"clause {n}", "en") for n in range(clauses)), 8, ("en",), 1.0)
+        self.served = Served("id", datetime.now(UTC))
+        self.allowance = Allowance(math.inf)
+        self.failover = Failover(
+            plan, script, guarded, lambda _, clause: SpeechRequest(clause.text, "en"), self.served, lambda: 0.0,
+            self.allowance,
+        )  # fmt: skip
+        self.heard: list[tuple[str, int]] = []
+
+    async def listen(self) -> None:
+        async with aclosing(self.failover.speak()) as audio:
+            async for spoken in audio:
+                self.heard.append((spoken.engine, spoken.clause))
+
+    def all(self) -> list[tuple[str, int]]:
+        run(self.listen())
+        self.must_be_released()
+        return self.heard
+
+    def broken(self, error: type[SpeechError]) -> SpeechError:
+        with pytest.raises(error) as caught:
+            run(self.listen())
+        self.must_be_released()
+        return caught.value
+
+    def must_be_released(self) -> None:
+        assert [engine.open for engine in self.engines.values()] == [0] * len(self.engines)
+
+
+GOOD = [chunk(), chunk()]
+
+
+def test_the_first_engine_speaks_all_clauses() -> None:
+    hearing = Hearing({"a": Scripted(GOOD), "b": Scripted(GOOD)}, clauses=3)
+    assert hearing.all() == [("a", n) for n in (0, 0, 1, 1, 2, 2)]
+    assert hearing.served.clause_engines == ["a", "a", "a"]
+    assert not hearing.engines["b"].requests
+
+
+@pytest.mark.parametrize("error", [Unavailable("gone"), EngineFault("broke"), Busy("full"), Unsupported("no")])
+def test_the_next_engine_speaks_when_the_first_refuses(error: SpeechError) -> None:
+    hearing = Hearing({"a": Scripted([error]), "b": Scripted(GOOD)}, retries=0)
+    assert hearing.all() == [("b", 0), ("b", 0)]
+    assert [(one.engine, one.error) for one in hearing.served.attempts] == [("a", error.code), ("b", "")]
+
+
+def test_an_engine_that_hangs_is_left_after_the_rules_time() -> None:
+    hearing = Hearing({"a": Scripted([1000.0]), "b": Scripted(GOOD)}, first_audio_ms=2000)
+    assert hearing.all() == [("b", 0), ("b", 0)]
+    assert hearing.served.attempts[0].error == "deadline_exceeded"
+
+
+def test_an_unfinished_clause_is_spoken_whole_by_the_next_engine_and_nothing_is_heard_twice() -> None:
+    dying = Scripted(GOOD, [chunk(), EngineFault("died")])
+    hearing = Hearing({"a": dying, "b": Scripted(GOOD)}, clauses=3)
+    assert hearing.all() == [("a", 0), ("a", 0), ("b", 1), ("b", 1), ("b", 2), ("b", 2)]
+    assert hearing.served.clause_engines == ["a", "b", "b"]
+    assert len(dying.requests) == 2  # a fault after audio is not tried again on the same engine
+
+
+def test_a_stream_that_ends_without_audio_is_a_failure() -> None:
+    hearing = Hearing({"a": Scripted([]), "b": Scripted(GOOD)}, retries=0)
+    assert hearing.all() == [("b", 0), ("b", 0)]
+
+
+def test_under_abort_audio_comes_as_it_is_made_and_a_failure_breaks_off() -> None:
+    dying = Scripted([chunk(), EngineFault("died")])
+    hearing = Hearing({"a": dying, "b": Scripted(GOOD)}, on_interruption="abort")
+    assert "died" in hearing.broken(Interrupted).message
+    assert hearing.heard == [("a", 0)]
+
+
+def test_under_abort_a_failure_between_clauses_breaks_off_too() -> None:
+    hearing = Hearing({"a": Scripted(GOOD, [Unavailable("gone")]), "b": Scripted(GOOD)}, 2, on_interruption="abort")
+    hearing.broken(Interrupted)
+    assert hearing.heard == [("a", 0), ("a", 0)]
+
+
+def test_under_abort_the_next_engine_may_begin() -> None:
+    hearing = Hearing({"a": Scripted([Unavailable("gone")]), "b": Scripted(GOOD)}, on_interruption="abort", retries=0)
+    assert hearing.all() == [("b", 0), ("b", 0)]
+
+
+def test_a_speech_that_nobody_can_finish_is_interrupted_never_ended() -> None:
+    hearing = Hearing({"a": Scripted(GOOD, [EngineFault("died")])}, clauses=2)
+    hearing.broken(Interrupted)
+    assert hearing.heard == [("a", 0), ("a", 0)]
+
+
+def test_retries_are_on_the_same_engine_before_any_audio() -> None:
+    flaky = Scripted([Unavailable("hiccup")], GOOD)
+    assert Hearing({"a": flaky, "b": Scripted(GOOD)}, retries=1).all() == [("a", 0), ("a", 0)]
+    twice = Scripted([Unavailable("hiccup")], [Unavailable("hiccup")], GOOD)
+    assert Hearing({"a": twice, "b": Scripted(GOOD)}, retries=1).all() == [("b", 0), ("b", 0)]
+
+
+@pytest.mark.parametrize("error", [Busy("full"), Throttled("quota"), Unsupported("no")])
+def test_what_trying_again_cannot_mend_is_not_retried(error: SpeechError) -> None:
+    first = Scripted([error], GOOD)
+    assert Hearing({"a": first, "b": Scripted(GOOD)}, retries=3).all() == [("b", 0), ("b", 0)]
+
+
+def test_a_bad_request_goes_to_no_other_engine() -> None:
+    second = Scripted(GOOD)
+    Hearing({"a": Scripted([InvalidRequest("nonsense")]), "b": second}).broken(InvalidRequest)
+    assert not second.requests
+
+
+def test_refused_text_goes_on_only_when_the_policy_allows() -> None:
+    Hearing({"a": Scripted([Refused("no")]), "b": Scripted(GOOD)}).broken(Refused)
+    allowed = Hearing({"a": Scripted([Refused("no")]), "b": Scripted(GOOD)}, allow_refused_fallback=True)
+    assert allowed.all() == [("b", 0), ("b", 0)]
+
+
+def test_time_that_is_over_stops_the_whole_request() -> None:
+    second = Scripted(GOOD)
+    hearing = Hearing({"a": Scripted([5.0, chunk()]), "b": second})
+    hearing.allowance.seconds = 1.0
+    hearing.broken(OutOfTime)
+    assert not second.requests
+
+
+@pytest.mark.parametrize(
+    ("errors", "status", "code", "again"),
+    [
+        ([Unsupported("a"), Unsupported("b")], 400, "unsupported", False),
+        ([Busy("a", retry_after_s=3), Busy("b", retry_after_s=2)], 503, "busy", True),
+        ([Unavailable("a"), Throttled("b", retry_after_s=9)], 503, "busy", True),
+        ([Unavailable("a"), EngineFault("b")], 502, "engine_fault", False),
+        ([EngineFault("a"), Unsupported("b")], 502, "engine_fault", False),
+        ([Unavailable("a"), Unavailable("b")], 503, "unavailable", False),
+    ],
+)
+def test_when_all_have_failed_the_error_says_why_and_whether_to_come_back(
+    errors: list[SpeechError], status: int, code: str, again: bool
+) -> None:
+    engines = {name: Scripted([error]) for name, error in zip("ab", errors, strict=True)}
+    error = Hearing(engines, retries=0).broken(NoEngine)
+    assert (error.status, error.code, error.client_may_retry) == (status, code, again)
+    assert all(one.message in error.message for one in errors)
+
+
+def test_a_plan_without_steps_tells_its_skips() -> None:
+    skip = Skip("a", "unsupported", "a does not speak xx")
+    error = Hearing({}, skipped=(skip,)).broken(NoEngine)
+    assert error.status == 400
+    assert "does not speak xx" in error.message
+    down = Skip("b", "down", "down since 12:00")
+    assert Hearing({}, skipped=(skip, down)).broken(NoEngine).status == 503
+
+
+def test_a_listener_that_leaves_closes_the_engine() -> None:
+    hearing = Hearing({"a": Scripted([chunk(), 100.0, chunk()])}, on_interruption="abort")
+
+    async def leave() -> None:
+        audio = hearing.failover.speak()
+        await anext(audio)
+        await audio.aclose()
+
+    run(leave())
+    hearing.must_be_released()

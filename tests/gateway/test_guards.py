@@ -1,0 +1,179 @@
+"""The guard ring: what is counted, what is timed, and what is released, whatever the listener does."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextlib import aclosing
+
+import pytest
+
+from engines.contract import AudioChunk, SpeechRequest
+from engines.errors import Busy, DeadlineExceeded, EngineFault, InvalidRequest, Throttled
+from engines.slots import Slots
+from gateway.board import FAULTS_TO_OPEN, OPEN_S, Board
+from gateway.guards import Allowance, Guarded
+from gateway.refusals import OutOfTime
+from policies.types import EngineState
+from tests.engines_at_hand import Scripted, chunk
+from tests.virtual import VirtualClock, run
+
+REQUEST = SpeechRequest("hello", "en")
+
+
+class Ring:
+    """One engine behind its guards."""
+
+    def __init__(self, engine: Scripted, slots: int = 1, queue: int = 1) -> None:
+        self.clock = VirtualClock()
+        self.engine, self.slots, self.board = engine, Slots(slots, queue), Board(self.clock)
+        self.board.add("a", self.slots)
+        self.board.set_state("a", "up")
+
+    @property
+    def state(self) -> EngineState:
+        return self.board.snapshot().engines["a"]
+
+    async def speak(self, first_s: float = 5, gap_s: float = 5, left: Allowance | None = None) -> list[AudioChunk]:
+        attempt = Guarded("a", self.engine, self.slots, self.board).attempt(first_s, gap_s, left or Allowance(math.inf))
+        async with aclosing(attempt.synthesize(REQUEST)) as chunks:
+            return [one async for one in chunks]
+
+
+def test_audio_passes_through_unchanged_and_is_measured() -> None:
+    ring = Ring(Scripted([chunk(value=1), chunk(value=2)]))
+    assert run(ring.speak()) == [chunk(value=1), chunk(value=2)]
+    assert ring.state.first_audio_s is not None
+    assert (ring.state.busy, ring.engine.open) == (0, 0)
+
+
+def test_a_late_first_audio_is_a_deadline_and_a_fault() -> None:
+    ring = Ring(Scripted([3.0, chunk()]))
+    with pytest.raises(DeadlineExceeded, match="a gave no audio for 2 s"):
+        run(ring.speak(first_s=2))
+    assert ring.board._rows["a"].faults == 1
+    assert (ring.state.busy, ring.engine.open) == (0, 0)
+
+
+def test_a_gap_in_the_middle_is_a_deadline() -> None:
+    ring = Ring(Scripted([chunk(), 3.0, chunk()]))
+    with pytest.raises(DeadlineExceeded):
+        run(ring.speak(first_s=9, gap_s=2))
+
+
+def test_a_slow_listener_is_not_timed() -> None:
+    ring = Ring(Scripted([chunk(), 1.0, chunk()]))
+
+    async def listen() -> int:
+        left = Allowance(2.0)
+        attempt = Guarded("a", ring.engine, ring.slots, ring.board).attempt(1.5, 1.5, left)
+        heard = 0
+        async with aclosing(attempt.synthesize(REQUEST)) as chunks:
+            async for _ in chunks:
+                heard += 1
+                await asyncio.sleep(60)
+        assert left.seconds == pytest.approx(1.0, abs=0.01)
+        return heard
+
+    assert run(listen()) == 2
+
+
+def test_a_request_without_time_left_hurts_no_engine() -> None:
+    ring = Ring(Scripted([3.0, chunk()]))
+    with pytest.raises(OutOfTime):
+        run(ring.speak(first_s=9, left=Allowance(0.5)))
+    assert ring.board._rows["a"].faults == 0
+
+
+def test_a_full_queue_is_busy_at_once_and_a_slow_one_after_its_time() -> None:
+    ring = Ring(Scripted([10.0, chunk()]), slots=1, queue=1)
+
+    async def three() -> list[object]:
+        return await asyncio.gather(*(ring.speak(first_s=s) for s in (20, 2, 20)), return_exceptions=True)
+
+    spoke, waited, turned_away = run(three())
+    assert spoke == [chunk()]
+    assert isinstance(waited, Busy)
+    assert isinstance(turned_away, Busy)
+    assert ring.board._rows["a"].faults == 0
+    assert (ring.state.busy, ring.state.queued) == (0, 0)
+
+
+def test_the_next_in_line_speaks_when_a_slot_is_free() -> None:
+    ring = Ring(Scripted([1.0, chunk()]), slots=1, queue=5)
+
+    async def four() -> list[list[AudioChunk]]:
+        return await asyncio.gather(*(ring.speak() for _ in range(4)))
+
+    assert run(four()) == [[chunk()]] * 4
+
+
+def test_an_unknown_exception_becomes_an_engine_fault_that_does_not_tell_its_text() -> None:
+    ring = Ring(Scripted([RuntimeError("http://10.0.0.5/secret")]))
+    with pytest.raises(EngineFault, match="a failed: RuntimeError$"):
+        run(ring.speak())
+    assert ring.board._rows["a"].faults == 1
+
+
+@pytest.mark.parametrize("error", [InvalidRequest("no"), Busy("full"), Throttled("quota")])
+def test_errors_that_are_not_the_engines_fault_open_nothing(error: Exception) -> None:
+    ring = Ring(Scripted([error]))
+    for _ in range(FAULTS_TO_OPEN * 2):
+        with pytest.raises(type(error)):
+            run(ring.speak())
+    assert ring.board._rows["a"].open_until_s == 0
+
+
+def test_a_listener_that_leaves_releases_everything_and_counts_nothing() -> None:
+    ring = Ring(Scripted([chunk(), chunk(), 5.0, chunk()]))
+
+    async def leave(after: int) -> None:
+        attempt = Guarded("a", ring.engine, ring.slots, ring.board).attempt(9, 9, Allowance(math.inf))
+        stream = attempt.synthesize(REQUEST)
+        for _ in range(after):
+            await anext(stream)
+        await stream.aclose()
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(ring.speak())
+        await asyncio.sleep(0.1)
+        assert ring.state.busy == 1
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    for after in range(3):
+        run(leave(after))
+        assert (ring.state.busy, ring.engine.open) == (0, 0)
+    run(cancelled())
+    assert (ring.state.busy, ring.engine.open, ring.board._rows["a"].faults) == (0, 0, 0)
+
+
+def test_an_open_breaker_turns_away_before_the_engine_is_asked() -> None:
+    ring = Ring(Scripted([EngineFault("broke")]))
+    for _ in range(FAULTS_TO_OPEN):
+        with pytest.raises(EngineFault):
+            run(ring.speak())
+    asked = len(ring.engine.requests)
+    with pytest.raises(Exception, match="down after 5 faults"):
+        run(ring.speak())
+    assert len(ring.engine.requests) == asked
+
+
+def test_a_probe_whose_listener_leaves_is_given_back() -> None:
+    ring = Ring(Scripted(*[[EngineFault("broke")]] * FAULTS_TO_OPEN, [chunk()]))
+    for _ in range(FAULTS_TO_OPEN):
+        with pytest.raises(EngineFault):
+            run(ring.speak())
+    ring.clock.advance(OPEN_S)
+
+    async def leave() -> None:
+        attempt = Guarded("a", ring.engine, ring.slots, ring.board).attempt(9, 9, Allowance(math.inf))
+        stream = attempt.synthesize(REQUEST)
+        await anext(stream)
+        await stream.aclose()
+
+    run(leave())
+    assert ring.state.state == "up"
+    assert run(ring.speak()) == [chunk()]
+    assert ring.board._rows["a"].open_until_s == 0
