@@ -9,11 +9,25 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Literal
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from engines.contract import EngineInfo, Gender, Markup
+from policies.across import find_across
+from policies.hours import HoursField
+from policies.typed import Typed, details, refused
 
 State = Literal["up", "down", "cooling", "starting", "paused", "not_installed", "not_configured"]
 SkipCode = Literal[
@@ -32,6 +46,7 @@ class Ask:
     chars: int  # code points once markup is taken out and white space is folded
     languages: tuple[str, ...]  # found in the text, the most frequent first
     audio_s: float  # estimated seconds of speech
+    longest_clause: int = 0  # code points of the longest piece that an engine is given at once; 0: not known
     voice: str = ""  # canonical name; the default voice when none was asked for
     voice_asked: bool = False
     gender: Gender = ""  # of that voice, for engines that choose their own
@@ -73,14 +88,14 @@ class EngineState:
     @property
     def load(self) -> float:
         """Busy plus queued over slots; an engine that is not ready counts as infinitely loaded."""
-        return (self.busy + self.queued) / self.slots if self.state == "up" else math.inf
+        return (self.busy + self.queued) / max(self.slots, 1) if self.state == "up" else math.inf
 
     def expected_wait_s(self, audio_s: float) -> float:
         """Seconds in the queue before a slot is free, if every request ahead were like this one."""
         ahead = self.busy + self.queued - self.slots + 1
         if ahead <= 0:
             return 0.0
-        return ahead / self.slots * (self.real_time_factor or 0.0) * audio_s
+        return ahead / max(self.slots, 1) * (self.real_time_factor or 0.0) * audio_s
 
     def expected_first_audio_s(self, audio_s: float) -> float | None:
         """Seconds to the first audio of a new request; None when never measured."""
@@ -100,13 +115,50 @@ class Snapshot:
 # --- what the policy says ----------------------------------------------------------------------------
 
 Milliseconds = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(min_length=1)]
+Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 
 
-class _Typed(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+def _listed(given: object) -> object:
+    """One name where a list belongs is the usual slip; pydantic's words for it speak of tuples."""
+    if isinstance(given, str):
+        raise PydanticCustomError("list_type", f"should be a list: write [{given}]")
+    return given
 
 
-class Overrides(_Typed):
+def _some(given: object) -> object:
+    """Asked before the items are looked at: pydantic would call a list empty whose only item is wrong."""
+    if given == [] or given == ():
+        raise PydanticCustomError("too_short", "is empty: name at least one, or take it out")
+    return _listed(given)
+
+
+def _base_code(language: str) -> str:
+    """Texts are found to be in base languages, so that a regional code could never hold."""
+    base = language.lower().replace("_", "-").split("-")[0]
+    if language != base:
+        raise PydanticCustomError("language", f"{language!r} is not a base language code: write {base!r}")
+    return language
+
+
+def _named(given: object) -> object:
+    """`use: [sambert]` is short for `use: [{engine: sambert}]`."""
+    if isinstance(given, str):
+        return {"engine": given}
+    if isinstance(given, Mapping | Use):
+        return given
+    raise PydanticCustomError("use", "should be an engine's name, or {engine: NAME, weight: NUMBER}")
+
+
+_MIN_ONE = Field(json_schema_extra={"minItems": 1})
+Some = Annotated[tuple[Name, ...], _MIN_ONE, BeforeValidator(_some)]
+Languages = Annotated[tuple[Annotated[Name, AfterValidator(_base_code)], ...], _MIN_ONE, BeforeValidator(_some)]
+Formats = Annotated[tuple[Format, ...], _MIN_ONE, BeforeValidator(_some)]
+Threshold = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Thresholds = Annotated[Mapping[Name, Threshold], Field(min_length=1)]  # engine -> number
+
+
+class Overrides(Typed):
     """What a rule may set over the defaults. None: as the defaults say."""
 
     first_audio_ms: Annotated[int, Field(gt=0)] | None = None
@@ -120,7 +172,7 @@ class Overrides(_Typed):
     cache: Literal["use", "bypass", "only"] | None = None
 
 
-class Terms(_Typed):
+class Terms(Typed):
     """How a plan is carried out: the policy's defaults, and what they become under a rule."""
 
     first_audio_ms: Annotated[int, Field(gt=0)] = 8000
@@ -133,57 +185,108 @@ class Terms(_Typed):
     allow_refused_fallback: bool = False
     cache: Literal["use", "bypass", "only"] = "use"
 
-
-class Use(_Typed):
-    """An engine that a rule may choose."""
-
-    engine: str
-    weight: Annotated[float, Field(gt=0)] | None = None
+    def under(self, rule: Overrides) -> Terms:
+        """These terms, with what the rule sets over them."""
+        given = {name: getattr(rule, name) for name in Terms.model_fields}
+        return self.model_copy(update={name: value for name, value in given.items() if value is not None})
 
 
-class Share(_Typed):
+class Use(Typed):
+    """An engine that a rule may choose. `weight` None counts as 1 under `order: weighted`."""
+
+    engine: Name
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
+class Share(Typed):
+    """A part of the keys, texts or requests, the same one every time; a larger percentage includes a smaller one."""
+
     percent: Annotated[float, Field(ge=0, le=100)]
     by: Literal["key", "text", "request"] = "request"
 
 
-class When(_Typed):
+class When(Typed):
     """Named conditions; all given ones must hold. Their meaning is in `policies/conditions.py`, one function each."""
 
     min_chars: Annotated[int, Field(ge=0)] | None = None
     max_chars: Annotated[int, Field(ge=0)] | None = None
-    languages: tuple[str, ...] | None = None
-    voices: tuple[str, ...] | None = None
-    models: tuple[str, ...] | None = None
-    formats: tuple[str, ...] | None = None
-    keys: tuple[str, ...] | None = None
-    tags: tuple[str, ...] | None = None
+    languages: Languages | None = None
+    voices: Some | None = None
+    models: Some | None = None
+    formats: Formats | None = None
+    keys: Some | None = None
+    tags: Some | None = None
     stream: bool | None = None
-    load_above: Mapping[str, float] | None = None
-    load_below: Mapping[str, float] | None = None
-    wait_above_ms: Mapping[str, float] | None = None
-    first_audio_above_ms: Mapping[str, float] | None = None
-    healthy: tuple[str, ...] | None = None
-    unhealthy: tuple[str, ...] | None = None
-    hours: str | None = None
+    load_above: Thresholds | None = None
+    load_below: Thresholds | None = None
+    wait_above_ms: Thresholds | None = None
+    first_audio_above_ms: Thresholds | None = None
+    healthy: Some | None = None
+    unhealthy: Some | None = None
+    hours: HoursField | None = None
     share: Share | None = None
     not_: When | None = Field(default=None, alias="not")
 
+    @field_validator("max_chars")
+    @classmethod
+    def _fits_min_chars(cls, most: int | None, info: ValidationInfo) -> int | None:
+        least = info.data.get("min_chars")
+        if most is not None and least is not None and most < least:
+            raise PydanticCustomError("max_chars", f"{most} is less than min_chars {least}: no text can be both")
+        return most
+
+    @field_validator("not_")
+    @classmethod
+    def _denies_something(cls, denied: When | None) -> When | None:
+        if denied is not None and not denied.given:
+            raise PydanticCustomError("not", "nothing stands under `not`: name a condition, or take it out")
+        return denied
+
+    @cached_property
+    def given(self) -> tuple[tuple[str, Any], ...]:
+        """The conditions that are there, by the names that YAML uses: what a decision walks through."""
+        fields = ((field.alias or name, getattr(self, name)) for name, field in type(self).model_fields.items())
+        return tuple((name, value) for name, value in fields if value is not None)
+
 
 class Rule(Overrides):
-    name: Annotated[str, Field(min_length=1)]
+    """Which engines speak, in which order and on which terms, when its conditions hold."""
+
+    name: Name
     when: When = When()
-    use: Annotated[tuple[Use, ...], Field(min_length=1)]
+    use: Annotated[
+        tuple[Annotated[Use, BeforeValidator(_named, json_schema_input_type=str | Use)], ...],
+        _MIN_ONE,
+        BeforeValidator(_some),
+    ]
 
 
-class Policy(_Typed):
+class Policy(Typed):
     """policies.yaml. The first rule whose `when` holds decides."""
 
     version: Literal[1]
     defaults: Terms = Terms()
-    models: Mapping[str, str] = Field(default_factory=dict)  # alias -> "auto" or an engine
-    paused: tuple[str, ...] = ()
-    rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
-    last_resort: str | None = None
+    models: Mapping[Name, Name] = Field(default_factory=dict)  # alias -> "auto" or an engine
+    paused: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = ()
+    rules: Annotated[tuple[Rule, ...], _MIN_ONE, BeforeValidator(_some)]
+    last_resort: Name | None = None
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _check_across_fields(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Looks at a file that is wrong elsewhere too, so that every error is told at once."""
+        try:
+            policy = handler(data)
+        except ValidationError as error:
+            raise refused(cls.__name__, [*details(error), *find_across(data)]) from None
+        if problems := find_across(policy.model_dump(by_alias=True, exclude_none=True)):
+            raise refused(cls.__name__, problems)
+        return policy
+
+    @cached_property
+    def ruled(self) -> tuple[tuple[Rule, Terms], ...]:
+        """Each rule with its terms over the defaults, merged once."""
+        return tuple((rule, self.defaults.under(rule)) for rule in self.rules)
 
 
 # --- what is planned ---------------------------------------------------------------------------------
