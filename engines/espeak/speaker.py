@@ -1,0 +1,130 @@
+"""A library and the thread that alone uses it: speaks one utterance at a time into a hand-over.
+
+Knows nothing about requests, voices' languages or slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from engines.contract import AudioChunk, Mark
+from engines.errors import EngineFault, SpeechError
+from engines.espeak.handover import Handover
+from engines.espeak.library import BUFFER_MS, RATE_MAX, RATE_MIN, Library, Word
+from engines.espeak.timeline import Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """What a library is asked to say. `rate_wpm` may lie outside what the synthesiser does itself."""
+
+    text: str
+    ssml: bool
+    voice: str  # the library's name
+    rate_wpm: float
+    pitch: int
+    volume: int
+    word_gap_ms: int
+
+
+class Speaker:
+    """One slot of the engine. Everything of the library runs on `thread`, a pool of one."""
+
+    def __init__(self, name: str) -> None:
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+        self.library: Library | None = None
+
+    def load(self, path: Path, data: Path) -> Library:
+        """On the thread. Raises Unavailable."""
+        self.library = Library(path, data)
+        return self.library
+
+    def unload(self) -> None:
+        """On the thread."""
+        if self.library is not None:
+            self.library.close()
+            self.library = None
+
+    def speak(self, utterance: Utterance, handover: Handover) -> None:
+        """On the thread: fill the hand-over and end it, with an error if there was one; raises nothing."""
+        try:
+            self._speak(utterance, handover)
+        except SpeechError as error:
+            handover.end(error)
+        except Exception as error:
+            handover.end(EngineFault(f"espeak-ng failed: {type(error).__name__}: {error}"))
+        else:
+            handover.end()
+
+    def _speak(self, utterance: Utterance, handover: Handover) -> None:
+        library = self.library
+        if library is None:
+            raise EngineFault("the espeak-ng library is not loaded")
+        rate = round(min(max(utterance.rate_wpm, RATE_MIN), RATE_MAX))
+        factor = utterance.rate_wpm / rate if not RATE_MIN <= utterance.rate_wpm <= RATE_MAX else 1.0
+        library.set_voice(utterance.voice)
+        library.set_parameters(
+            rate_wpm=rate,
+            pitch=utterance.pitch,
+            volume=utterance.volume,
+            word_gap_10ms=utterance.word_gap_ms // 10,
+        )
+        # inside markup the positions of words drift, by entities and by prosody: no marks rather than wrong ones
+        timeline = Timeline("" if utterance.ssml else utterance.text, 1 / library.sample_rate / factor)
+        stream = _Stream(library.sample_rate, handover, timeline)
+        stretch = library.stretch(factor) if factor != 1.0 else None
+        try:
+
+            def take(pcm: bytes, words: list[Word]) -> bool:
+                return stream.take(stretch.process(pcm) if stretch else pcm, words)
+
+            library.speak(utterance.text, take, ssml=utterance.ssml)
+            if stretch and not handover.closed:
+                stream.take(stretch.finish(), [])
+        finally:
+            if stretch:
+                stretch.close()
+        if not handover.closed:
+            stream.finish(factor)
+
+
+class _Stream:
+    """Cuts samples into chunks, one held back so that the last chunk can carry the last marks."""
+
+    def __init__(self, sample_rate: int, handover: Handover, timeline: Timeline) -> None:
+        self._sample_rate = sample_rate
+        self._handover = handover
+        self._timeline = timeline
+        self._held = b""
+        self._marks: list[Mark] = []
+        self._samples = 0
+
+    def take(self, pcm: bytes, words: list[Word]) -> bool:
+        """False: nobody listens any more."""
+        self._marks += self._timeline.advance(words)
+        for piece in _pieces(pcm, self._sample_rate * BUFFER_MS // 1000 * 2):
+            if self._held and not self._release():
+                return False
+            self._held = piece
+            self._samples += len(piece) // 2
+        return not self._handover.closed
+
+    def finish(self, factor: float) -> None:
+        """Hand over the rest; the last word ends with the audio. Raises EngineFault when there was none."""
+        if not self._held:
+            raise EngineFault("espeak-ng gave no audio for this text")
+        self._marks += self._timeline.finish(round(self._samples * factor))
+        self._release()
+
+    def _release(self) -> bool:
+        chunk = AudioChunk(self._held, self._sample_rate, tuple(self._marks))
+        self._marks.clear()
+        return self._handover.put(chunk)
+
+
+def _pieces(pcm: bytes, size: int) -> Iterator[bytes]:
+    for start in range(0, len(pcm), size):
+        yield pcm[start : start + size]
