@@ -1,0 +1,106 @@
+"""The cache: by bytes, least recently used out first, whole clips only, and a broken store costs no speech."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.cache import Clip, DiskCache, MemoryCache, clip_keys
+
+
+def clip(size: int = 100, fill: bytes = b"x") -> Clip:
+    return Clip(fill * size, "espeak", "cmn-latn-pinyin+f3", 1.5)
+
+
+async def test_the_first_key_in_order_wins() -> None:
+    cache = MemoryCache(1000)
+    await cache.put("b", clip(fill=b"b"))
+    await cache.put("c", clip(fill=b"c"))
+    assert await cache.first(["a", "c", "b"]) == (1, clip(fill=b"c"))
+    assert await cache.first(["a"]) is None
+    assert await cache.first([]) is None
+
+
+async def test_the_longest_unused_goes_first_and_bytes_are_counted() -> None:
+    cache = MemoryCache(300)
+    for name in "abc":
+        await cache.put(name, clip())
+    await cache.first(["a"])
+    await cache.put("d", clip())
+    assert await cache.first(["b"]) is None
+    assert await cache.first(["a"]) is not None
+    await cache.put("a", clip(10))
+    assert cache.held_bytes == 210
+
+
+async def test_a_clip_larger_than_the_cache_is_not_kept_and_pushes_nothing_out() -> None:
+    cache = MemoryCache(150)
+    await cache.put("a", clip())
+    await cache.put("b", clip(200))
+    assert await cache.first(["a"]) is not None
+    assert await cache.first(["b"]) is None
+
+
+async def test_clips_outlive_the_process_on_disk(tmp_path: Path) -> None:
+    await MemoryCache(1000, DiskCache(tmp_path, 10_000)).put("abc", clip())
+    assert await MemoryCache(1000, DiskCache(tmp_path, 10_000)).first(["abc"]) == (0, clip())
+
+
+async def test_a_better_clip_on_disk_beats_a_later_one_in_memory(tmp_path: Path) -> None:
+    await DiskCache(tmp_path, 10_000).put("preferred", clip(fill=b"p"))
+    cache = MemoryCache(1000, DiskCache(tmp_path, 10_000))
+    await cache.put("fallback", clip(fill=b"f"))
+    assert await cache.first(["preferred", "fallback"]) == (0, clip(fill=b"p"))
+
+
+async def test_the_disk_is_trimmed_to_its_limit_oldest_first(tmp_path: Path) -> None:
+    cache = DiskCache(tmp_path, 1000)
+    for n in range(8):
+        await cache.put(f"{n:04}", clip())
+        os.utime(tmp_path / "00" / f"{n:04}", (n, n))
+    held = sum(path.stat().st_size for path in tmp_path.glob("??/*"))
+    assert held <= 1000
+    assert await cache.first(["0007"]) is not None
+    assert await cache.first(["0000"]) is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense", clip().pack()[:-1], clip().pack() + b"x", b"VXC1"])
+async def test_a_damaged_file_is_a_miss_and_is_removed(tmp_path: Path, damage: bytes) -> None:
+    cache = DiskCache(tmp_path, 10_000)
+    await cache.put("abc", clip())
+    (tmp_path / "ab" / "abc").write_bytes(damage)
+    assert await cache.first(["abc"]) is None
+    assert not (tmp_path / "ab" / "abc").exists()
+
+
+async def test_a_disk_that_cannot_be_written_costs_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("in the way")
+    cache = DiskCache(tmp_path / "file" / "below", 10_000)
+    await cache.put("abc", clip())
+    assert "speaking goes on without" in caplog.text
+    assert await cache.first(["abc"]) is None
+
+
+@given(data=st.binary(max_size=50), engine=st.text(max_size=9), voice=st.text(max_size=9), audio_s=st.floats(0, 1e6))
+def test_a_clip_survives_packing(data: bytes, engine: str, voice: str, audio_s: float) -> None:
+    engine, voice = (name.encode("utf-8", "ignore").decode() for name in (engine, voice))
+    one = Clip(data, engine, voice, audio_s)
+    assert Clip.unpack(one.pack()) == one
+
+
+@given(st.binary(max_size=60))
+def test_nonsense_never_unpacks_to_a_clip_silently(nonsense: bytes) -> None:
+    try:
+        one = Clip.unpack(nonsense)
+    except ValueError:
+        return
+    assert one.pack() == nonsense
+
+
+def test_keys_differ_by_engine_and_by_what_is_spoken() -> None:
+    assert len({*clip_keys(("text", 1.0), ["a", "b"]), *clip_keys(("text", 1.5), ["a", "b"])}) == 4
+    assert clip_keys(("text", 1.0), ["a"]) == clip_keys(("text", 1.0), ["a"])

@@ -1,0 +1,41 @@
+"""Outcomes: found by id while they run and after, forgotten by number and by age."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from gateway.outcomes import MemoryOutcomes
+from gateway.record import Served
+from tests.virtual import VirtualClock
+
+
+def served(name: str) -> Served:
+    return Served(name, datetime.now(UTC))
+
+
+async def test_a_running_request_is_found_and_seen_to_end() -> None:
+    outcomes = MemoryOutcomes(10, 60, VirtualClock())
+    one = served("a")
+    await outcomes.put(one)
+    one.outcome = "complete"
+    found = await outcomes.get("a")
+    assert found is not None
+    assert found.outcome == "complete"
+    assert await outcomes.get("b") is None
+
+
+async def test_the_oldest_is_forgotten_beyond_the_number_kept() -> None:
+    outcomes = MemoryOutcomes(2, 60, VirtualClock())
+    for name in "abc":
+        await outcomes.put(served(name))
+    assert [await outcomes.get(name) is not None for name in "abc"] == [False, True, True]
+
+
+async def test_an_outcome_is_forgotten_after_its_time() -> None:
+    clock = VirtualClock()
+    outcomes = MemoryOutcomes(10, 60, clock)
+    await outcomes.put(served("a"))
+    clock.advance(61)
+    assert await outcomes.get("a") is None
+    await outcomes.put(served("b"))
+    assert list(outcomes._kept) == ["b"]
