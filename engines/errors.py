@@ -97,8 +97,8 @@ class DeadlineExceeded(SpeechError):
 
     code = "deadline_exceeded"
     status = 504
-    try_next = True
-    health = "hurt"
+    try_next: ClassVar[bool] = True
+    health: ClassVar[Health] = "hurt"
 
 
 class EngineFault(SpeechError):
