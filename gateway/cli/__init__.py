@@ -1,0 +1,67 @@
+"""The command `voxgate`: one module per command, imported only when it is asked for.
+
+Knows nothing about what the commands do. Every expected failure is one clear line on stderr and status 1.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+from importlib.util import find_spec
+from typing import Any
+
+import click
+
+from engines.errors import SpeechError
+from gateway.configuration.problems import ConfigError
+
+#: module of this package -> what it does, said here so that `--help` imports none of them
+COMMANDS = {
+    "init": "Copy the shipped configuration out, ready to edit.",
+    "check": "Check every configuration file and tell all errors at once.",
+    "explain": "Show the plan for a text, with the reason for each step and skip.",
+}
+
+
+class Commands(click.Group):
+    """The commands above, each the `command` of its module."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in COMMANDS if find_spec(f"{__name__}.{name}")]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = importlib.import_module(f"{__name__}.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what was expected to fail is told in a line, without a traceback."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            message = str(error)  # a line for each problem
+        except SpeechError as error:
+            message = f"voxgate: {error.message}"
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # `voxgate … | head`: click ends quietly
+                raise
+            named = f"{error.filename}: " if error.filename else ""
+            message = f"voxgate: {named}{error.strerror or error}"
+        click.echo(message, err=True)
+        raise click.exceptions.Exit(1)
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="voxgate", prog_name="voxgate")
+def voxgate() -> None:
+    """A text-to-speech gateway: one endpoint in front of many engines."""
+
+
+def main() -> None:
+    """The command line; ends the process with 0 on success, 1 on a failure, 2 on wrong usage."""
+    voxgate(prog_name="voxgate")

@@ -1,0 +1,88 @@
+"""`voxgate explain`: the plan for a text, with the reason for each step and each skip. Speaks and loads nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+
+from engines.errors import InvalidRequest
+from gateway.cli.options import config_option, json_option, read_config
+from gateway.configuration.advice import note_errors
+from gateway.configuration.load import Config
+from gateway.configuration.problems import ConfigError, Problem
+from gateway.configuration.standing import idle_snapshot
+from gateway.configuration.yaml import Document, parse_document
+from gateway.request import FORMATS, ClientRequest
+from policies.board_file import BoardFile, snapshot_from
+from policies.explain import render
+from policies.types import Snapshot
+
+
+@click.command()
+@click.argument("text")
+@config_option
+@json_option
+@click.option("--voice", default="", help="A name of voices.yaml, or ENGINE:VOICE.")
+@click.option("--model", default="auto", show_default=True, help="`auto`, an alias, or an engine's name.")
+@click.option("--language", default="", help="Base code such as zh; default: found in the text.")
+@click.option("--format", "audio_format", type=click.Choice(FORMATS), default="mp3", show_default=True)
+@click.option("--tag", "tags", multiple=True, help="May be given several times.")
+@click.option("--key", default="", metavar="NAME", help="The name of the API key that asks.")
+@click.option("--speed", type=click.FloatRange(0.25, 4.0), default=1.0, show_default=True)
+@click.option("--input-type", type=click.Choice(["text", "ssml", "markdown"]), default="text", show_default=True)
+@click.option(
+    "--board", type=click.Path(path_type=Path), metavar="FILE.json", help="Engines' state, as GET /v1/engines gives it."
+)
+def command(text: str, directory: Path | None, as_json: bool, board: Path | None, **asked: Any) -> None:
+    """Show the plan for TEXT (`-`: standard input), with the reason for each step and each skip."""
+    from gateway.pipeline import explain  # brings the audio libraries along, which a wrong option need not wait for
+
+    config = read_config(directory)
+    request = ClientRequest(
+        input=_read(text),
+        voice=asked["voice"],
+        model=asked["model"],
+        language=asked["language"],
+        format=asked["audio_format"],
+        tags=frozenset(asked["tags"]),
+        key=asked["key"],
+        speed=asked["speed"],
+        input_type=asked["input_type"],
+    )
+    plan = explain(request, config, _snapshot(config, board))
+    click.echo(json.dumps(plan, ensure_ascii=False) if as_json else render(plan), nl=as_json)
+    if not plan["steps"]:
+        raise click.exceptions.Exit(1)
+
+
+def _read(text: str) -> str:
+    try:
+        return sys.stdin.buffer.read().decode() if text == "-" else text.encode().decode()
+    except UnicodeError:
+        raise InvalidRequest("the text is not UTF-8", param="input") from None
+
+
+def _snapshot(config: Config, board: Path | None) -> Snapshot:
+    """All engines idle, or as the board file says. Raises ConfigError with its problems, OSError."""
+    idle = idle_snapshot(config)
+    if board is None:
+        return idle
+    text, name = board.read_bytes().decode("utf-8-sig", "replace"), str(board)
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        line, column = (error.lineno, error.colno) if isinstance(error, json.JSONDecodeError) else (1, 1)
+        advice = f"not JSON: {getattr(error, 'msg', error)}: the shape is that of `GET /v1/engines`"
+        raise ConfigError([Problem(name, line, column, "", advice)]) from None
+    # JSON is YAML: read as that, each value has its place
+    document = Document(name, data, parse_document(text, name, {}).places)
+    try:
+        return snapshot_from(data, idle.engines, now=idle.now)
+    except ValidationError as error:
+        note_errors(error, BoardFile, document)
+        raise ConfigError(document.problems) from None

@@ -1,0 +1,159 @@
+"""`voxgate serve`: the gateway itself. Finds out what would go wrong before it starts, and says so in a line."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import socket
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+import uvicorn
+from litestar import Litestar
+
+import gateway.hooks
+from engines.registry import Registry
+from gateway.cli.options import config_option
+from gateway.configuration.load import Config, find_directory, load_config
+from gateway.http.app import create_app
+from gateway.runtime import Runtime
+
+#: how the processes of `--workers` learn which configuration they serve
+DIRECTORY = "VOXGATE_CONFIG"
+
+
+@click.command()
+@config_option
+@click.option("--host", help="Address to listen on; default: `listen.host` of gateway.yaml.")
+@click.option("--port", type=click.IntRange(0, 65535), help="TCP port, 0: any free one; default: `listen.port`.")
+@click.option("--workers", type=click.IntRange(1), help="Gateway processes that share the port.")
+def command(directory: Path | None, host: str | None, port: int | None, workers: int | None) -> None:
+    """Serve speech over HTTP."""
+    write_logs()
+    directory = find_directory(directory, os.environ)
+    registry, config = configured(directory)
+    listen = config.settings.listen
+    host, port, workers = host or listen.host, listen.port if port is None else port, workers or listen.workers
+    refuse_an_open_door(host, config)
+    sock = bind(host, port)
+    runtime = Runtime.build(config, registry)
+    runtime.make_folders()
+    tell(config)
+    if workers == 1:
+        Announcing(server(create_app(runtime), config), runtime, address(sock)).run(sockets=[sock])
+        return
+    from uvicorn.supervisors import Multiprocess
+
+    os.environ[DIRECTORY] = str(directory.resolve())
+    several = server("gateway.cli.serve:application", config, factory=True, workers=workers)
+    click.echo(f"voxgate {version('voxgate')} listens on {address(sock)} with {workers} processes", err=True)
+    Multiprocess(several, target=uvicorn.Server(several).run, sockets=[sock]).run()
+
+
+def application() -> Litestar:
+    """The application of one of several processes."""
+    write_logs()
+    registry, config = configured(Path(os.environ[DIRECTORY]))
+    return create_app(Runtime.build(config, registry))
+
+
+def configured(directory: Path) -> tuple[Registry, Config]:
+    registry = Registry.load([gateway.hooks])
+    return registry, load_config(directory, registry, os.environ)
+
+
+def server(app: Litestar | str, config: Config, **more: object) -> uvicorn.Config:
+    trusted = config.settings.listen.trusted_proxies
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(trusted),
+        forwarded_allow_ips=list(trusted),
+        timeout_graceful_shutdown=config.settings.drain_s,
+        **more,  # type: ignore[arg-type]
+    )
+
+
+class Announcing(uvicorn.Server):
+    """Says where it listens and who can speak, as soon as it does."""
+
+    def __init__(self, config: uvicorn.Config, runtime: Runtime, address: str) -> None:
+        super().__init__(config)
+        self._runtime, self._address = runtime, address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if not self.started:
+            return
+        click.echo(f"voxgate {version('voxgate')} listens on {self._address} (docs: {self._address}/docs)", err=True)
+        for name, state in self._runtime.board.snapshot().engines.items():
+            said = "ready" if state.state == "up" else f"{state.state.replace('_', ' ')}: {state.reason}"
+            click.echo(f"  engine {name} is {said}", err=True)
+
+
+def tell(config: Config) -> None:
+    """Warnings of the configuration, and the addresses that nobody guards."""
+    for warning in config.warnings:
+        click.echo(str(warning), err=True)
+
+
+def refuse_an_open_door(host: str, config: Config) -> None:
+    """Nobody but this machine may speak for free unless the operator has written that down. Raises ClickException."""
+    auth = config.settings.auth
+    if auth == "keys":
+        raise click.ClickException("auth: keys needs API keys, which this version does not have yet; use auth: none")
+    if auth == "auto" and not is_loopback(host):
+        raise click.ClickException(
+            f"{host} can be reached from other machines and there are no API keys: "
+            "listen on 127.0.0.1, or write `auth: none` in gateway.yaml (or set VOXGATE_AUTH=none) to let everybody in"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Do only this machine's own programs reach `host`. A name counts when all its addresses do."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        pass
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(entry[4][0]).is_loopback for entry in found)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises ClickException with the reason and what to do."""
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        sock = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}: {error.strerror or error}") from None
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(where)
+        sock.listen(2048)
+    except OSError as error:
+        sock.close()
+        advice = "stop the other program or choose another with --port" if error.errno == 98 else "choose another"
+        raise click.ClickException(f"cannot listen on {host} port {port}: {error.strerror}; {advice}") from None
+    sock.set_inheritable(True)
+    return sock
+
+
+def address(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def write_logs() -> None:
+    """Everything to stderr, a line each."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # its start-up lines say what ours say
