@@ -1,0 +1,88 @@
+"""The application: routes, and what stands around them, in one place.
+
+`create_app(runtime)` is all that a server needs; the runtime starts and closes with the application's lifespan.
+"""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from litestar import Litestar, Router
+from litestar.config.cors import CORSConfig
+
+from gateway.http.docs import openapi_config
+from gateway.http.errors import HANDLERS
+from gateway.http.health import health_endpoints
+from gateway.http.inquiries import inquiry_endpoints
+from gateway.http.listings import listing_endpoints
+from gateway.http.speech import speech_endpoint
+from gateway.runtime import Runtime
+
+#: what a page in a browser may read beside the body
+EXPOSED_HEADERS = [
+    "x-request-id",
+    "x-voxgate-engine",
+    "x-voxgate-voice",
+    "x-voxgate-rule",
+    "x-voxgate-cache",
+    "x-voxgate-attempts",
+    "x-voxgate-degraded",
+    "x-voxgate-ignored",
+    "x-sample-rate",
+    "server-timing",
+    "retry-after",
+    "retry-after-ms",
+    "x-should-retry",
+]
+
+
+def create_app(runtime: Runtime) -> Litestar:
+    """The gateway as an ASGI application. Starts nothing before its lifespan begins."""
+    api = [speech_endpoint(runtime), *inquiry_endpoints(runtime), *listing_endpoints(runtime)]
+
+    @asynccontextmanager
+    async def living(_: Litestar) -> AsyncGenerator[None, None]:
+        server_log = logging.getLogger("uvicorn.error")
+        server_log.addFilter(says_more_than_we)
+        try:
+            async with runtime:
+                yield
+        finally:
+            server_log.removeFilter(says_more_than_we)
+
+    return Litestar(
+        route_handlers=[
+            Router("/v1", route_handlers=api),
+            # clients whose base URL lacks the /v1; once in the schema is enough
+            Router("/", route_handlers=api, include_in_schema=False),
+            *health_endpoints(runtime),
+        ],
+        lifespan=[living],
+        # From the outside in; the order is Litestar's own.
+        # 1. CORS, why here: around everything, so that a page in a browser can read errors too, those of 2 included.
+        cors_config=_cors(runtime.config.settings.cors.allow_origins),
+        # 2. Errors, why here: around the router, so that an unknown path gets the same shape as a failed speech.
+        exception_handlers=HANDLERS,
+        # 3. The handlers. Nothing stands between them and the errors: whatever wraps `send` costs each piece of audio.
+        openapi_config=openapi_config(_version()),
+        logging_config=None,  # whoever runs the server says what is logged
+    )
+
+
+def says_more_than_we(record: logging.LogRecord) -> bool:
+    """Drops the server's line about a response that was not completed: we broke it off on purpose and said why."""
+    return record.getMessage() != "ASGI callable returned without completing response."
+
+
+def _cors(origins: tuple[str, ...]) -> CORSConfig | None:
+    if not origins:
+        return None
+    return CORSConfig(allow_origins=list(origins), expose_headers=EXPOSED_HEADERS, allow_headers=["*"])
+
+
+def _version() -> str:
+    try:
+        return version("voxgate")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "0"

@@ -1,0 +1,39 @@
+"""Is the process alive, and can it speak. Liveness never depends on an engine: a restart would not mend one."""
+
+from typing import Any
+
+from litestar import Request, Response, route
+from litestar.enums import HttpMethod
+from litestar.handlers import HTTPRouteHandler
+
+from gateway.http.errors import error_object
+from gateway.http.ids import request_id_of
+from gateway.runtime import Runtime
+
+#: probes ask with either
+_METHODS = [HttpMethod.GET, HttpMethod.HEAD]
+
+
+def health_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
+    """The route handlers."""
+
+    @route(
+        ["/livez", "/healthz"], http_method=_METHODS, status_code=200, summary="Is the process alive", tags=["health"]
+    )
+    async def alive() -> dict[str, Any]:
+        return {"status": "ok"}
+
+    @route("/readyz", http_method=_METHODS, status_code=200, summary="Can at least one engine speak", tags=["health"])
+    async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+        states = runtime.board.snapshot().engines
+        able = any(state.state == "up" for state in states.values())
+        about = {name: {"state": state.state, "reason": state.reason or None} for name, state in states.items()}
+        if able:
+            return Response({"ready": True, "engines": about})
+        request_id = request_id_of(request.scope)
+        error = error_object("no engine can speak now", status=503, code="not_ready", request_id=request_id)
+        return Response(
+            error | {"ready": False, "engines": about}, status_code=503, headers={"x-request-id": request_id}
+        )
+
+    return [alive, ready]

@@ -1,0 +1,112 @@
+"""What there is to ask for: models, voices, engines. Read only, from the configuration and the board."""
+
+import difflib
+from typing import Any
+
+from litestar import get
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+
+from gateway.configuration.load import Config
+from gateway.refusals import ModelNotFound
+from gateway.runtime import Runtime
+from gateway.target import AUTO
+from policies.types import EngineState, Snapshot
+
+
+def listing_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
+    """The route handlers."""
+    created = int(runtime.clock.now().timestamp())  # OpenAI's shape wants one; the start is as true as any
+
+    @get("/models", summary="What model may be: auto, aliases, engines", tags=["listings"])
+    async def list_models() -> dict[str, Any]:
+        return {"object": "list", "data": [_model(*one, created) for one in models(runtime.config).items()]}
+
+    @get("/models/{model_id:str}", summary="One model", tags=["listings"])
+    async def show_model(model_id: FromPath[str]) -> dict[str, Any]:
+        known = models(runtime.config)
+        if model_id not in known:
+            near = difflib.get_close_matches(model_id, known, n=3, cutoff=0.5) or list(known)[:5]
+            raise ModelNotFound(f"unknown model {model_id!r}; near names: {', '.join(near)}", param="model")
+        return _model(model_id, known[model_id], created)
+
+    @get(["/voices", "/audio/voices"], summary="The voices of voices.yaml, aliases included", tags=["listings"])
+    async def list_voices() -> dict[str, Any]:
+        found = voices(runtime.config, runtime.board.snapshot())
+        # `data` is where OpenAI's lists have their entries, `voices` is where Open WebUI and Kokoro's clients look
+        return {"object": "list", "data": found, "voices": found}
+
+    @get("/engines", summary="State and load of the engines, and what became of each plugin", tags=["listings"])
+    async def list_engines() -> dict[str, Any]:
+        snapshot, entries = runtime.board.snapshot(), runtime.config.engines
+        return {
+            "now": snapshot.now.isoformat(timespec="seconds"),
+            "engines": {
+                name: {"kind": entries[name].kind.name if name in entries else "", **engine_fields(state)}
+                for name, state in snapshot.engines.items()
+            },
+            "disabled": [name for name, entry in entries.items() if not entry.enabled],
+            "plugins": [
+                {"name": one.name, "source": one.source, "kinds": list(one.kinds), "error": one.error or None}
+                for one in runtime.registry.plugins
+            ],
+        }
+
+    return [list_models, show_model, list_voices, list_engines]
+
+
+def models(config: Config) -> dict[str, str]:
+    """Every name that `model` may be, and what it stands for."""
+    enabled = {name: name for name, entry in config.engines.items() if entry.enabled}
+    return {AUTO: AUTO, **config.policy.models, **enabled}
+
+
+def _model(name: str, stands_for: str, created: int) -> dict[str, Any]:
+    entry: dict[str, Any] = {"id": name, "object": "model", "created": created, "owned_by": "voxgate"}
+    return entry if stands_for == name else entry | {"alias_of": stands_for}
+
+
+def voices(config: Config, snapshot: Snapshot) -> list[dict[str, Any]]:
+    """The voices, then their other names; `engines` are those that have the voice under some name of their own."""
+    known: dict[str, dict[str, Any]] = {}
+    for name, voice in config.voices.voices.items():
+        having = [
+            engine
+            for engine, state in snapshot.engines.items()
+            if engine in voice.engines or (state.info and state.info.any_voice)
+        ]
+        languages = list(voice.languages)
+        known[name] = {"id": name, "name": name, "languages": languages, "gender": voice.gender, "engines": having}
+    aliases = [
+        {**known[meant], "id": alias, "name": alias, "alias_of": meant}
+        for alias, meant in config.voices.aliases.items()
+        if meant in known
+    ]
+    return [*known.values(), *aliases]
+
+
+def engine_fields(state: EngineState) -> dict[str, Any]:
+    """One engine, in the shape that `voxgate explain --board` reads."""
+    info = state.info
+    fields = {
+        "state": state.state,
+        "reason": state.reason or None,
+        "since": state.since.isoformat(timespec="seconds") if state.since else None,
+        "busy": state.busy,
+        "queued": state.queued,
+        "slots": state.slots,
+        "queue": state.queue,
+        "first_audio_s": state.first_audio_s,
+        "real_time_factor": state.real_time_factor,
+        "cost_per_1k_chars": state.cost_per_1k_chars,
+    }
+    if info is None:
+        return fields
+    return fields | {
+        "local": info.local,
+        "streams": info.streams,
+        "languages": "any" if info.any_language else sorted(info.languages),
+        "voices": "any" if info.any_voice else len(info.voices),
+        "max_chars": info.max_chars,
+        "licence": info.licence,
+    }
