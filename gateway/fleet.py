@@ -89,6 +89,10 @@ class Fleet:
             for waiter in settling:
                 waiter.cancel()
 
+    async def settled(self) -> None:
+        """Wait until every engine came up or failed at least once."""
+        await asyncio.gather(*(member.settled.wait() for member in self.members.values()))
+
     @property
     def can_speak(self) -> bool:
         """Is at least one engine up."""

@@ -123,11 +123,11 @@ class Speech:
     began_s: float
 
     @classmethod
-    def prepare(cls, request: ClientRequest, runtime: Runtime, request_id: str) -> Speech:
-        """Prepare and plan: pure, and quick."""
+    def prepare(cls, request: ClientRequest, runtime: Runtime, request_id: str, script: Script | None = None) -> Speech:
+        """Prepare and plan: pure, and quick. A `script` that is given is spoken instead of the request's text."""
         config, began_s = runtime.config, runtime.clock.monotonic()
         target = find_target(request, config)
-        script = runtime.prepare(request.input, request.input_type, request.language)
+        script = script or runtime.prepare(request.input, request.input_type, request.language)
         snapshot = runtime.board.snapshot()
         plan = decide(ask(request, target, script, snapshot, request_id), snapshot, config.policy)
         served = Served(
@@ -236,7 +236,7 @@ class Speech:
         gathered: list[bytes] = []
         served = self.served
         try:
-            async with aclosing(encode(self.spoken(), open_encoder(self.request.format, self._rate), served)) as pieces:
+            async with aclosing(encode(self.spoken(), open_encoder(self.request.format, self._rate))) as pieces:
                 async for piece in pieces:
                     if not served.bytes_out:
                         self._first_audio()
@@ -312,27 +312,33 @@ class Speech:
         return state.cost_per_1k_chars * chars / 1000 if state else 0.0
 
 
-async def encode(spoken: AsyncGenerator[Spoken, None], encoder: Encoder, served: Served) -> AsyncGenerator[bytes, None]:
-    """PCM of any engines' rates in, pieces of one file out. Owns `spoken` and the encoder, and closes both."""
-    resampler: Resampler | None = None
-    source: tuple[str, int] | None = None
-    try:
-        async with aclosing(spoken) as chunks:
-            async for one in chunks:
-                now = one.engine, one.chunk.sample_rate
-                pcm = b""
-                if resampler is None or now != source:
-                    pcm = resampler.finish() if resampler else b""
-                    resampler, source = Resampler(one.chunk.sample_rate, encoder.sample_rate), now
-                pcm += resampler.process(one.chunk.pcm)
-                for piece in slices(pcm, encoder.sample_rate, SLICE_MS):
-                    if encoded := encoder.encode(piece):
-                        yield encoded
-                    await asyncio.sleep(0)
-        rest = encoder.encode(resampler.finish()) if resampler else b""
-        yield rest + encoder.finish()
-    finally:
-        encoder.close()
+async def encode(spoken: AsyncGenerator[Spoken, None], encoder: Encoder) -> AsyncGenerator[bytes, None]:
+    """Audio of any engines' rates in, pieces of one file out. Owns both arguments, and closes them."""
+    with encoder:
+        async with aclosing(at_rate(spoken, encoder.sample_rate)) as pcm:
+            async for piece in pcm:
+                if encoded := encoder.encode(piece):
+                    yield encoded
+        if last := encoder.finish():
+            yield last
+
+
+async def at_rate(spoken: AsyncGenerator[Spoken, None], sample_rate: int) -> AsyncGenerator[bytes, None]:
+    """PCM (s16le mono) at one rate (Hz), in short pieces.
+
+    Engines change only between clauses that both speak whole, from silence to silence: the seam needs no fade.
+    """
+    resampler = Resampler(sample_rate, sample_rate)
+    async with aclosing(spoken) as chunks:
+        async for one in chunks:
+            rest = b""
+            if one.chunk.sample_rate != resampler.source_hz:
+                rest, resampler = resampler.finish(), Resampler(one.chunk.sample_rate, sample_rate)
+            for piece in slices(rest + resampler.process(one.chunk.pcm), sample_rate, SLICE_MS):
+                yield piece
+                await asyncio.sleep(0)
+    if rest := resampler.finish():
+        yield rest
 
 
 def ask(request: ClientRequest, target: Target, script: Script, snapshot: Snapshot, request_id: str) -> Ask:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from engines.registry import Registry
+from gateway.audio.encode import load_codecs
+from gateway.audio.resample import Resampler
 from gateway.board import Board
 from gateway.cache import Cache, DiskCache, MemoryCache
 from gateway.clock import Clock, SystemClock
@@ -41,7 +44,6 @@ class Runtime:
     remembered: Callable[[str, str, str], Script] = field(
         default_factory=lambda: functools.lru_cache(REMEMBERED)(_prepare)
     )
-    finishing: set[asyncio.Task[Any]] = field(default_factory=set)
 
     @classmethod
     def build(cls, config: Config, registry: Registry, clock: Clock | None = None) -> Runtime:
@@ -57,13 +59,17 @@ class Runtime:
         outcomes = MemoryOutcomes(settings.outcomes.keep, settings.outcomes.keep_s, clock)
         return cls(config, registry, clock, board, fleet, cache, outcomes)
 
-    async def start(self) -> None:
-        """Start the engines. Raises OSError when the data directory cannot be written."""
+    def make_folders(self) -> None:
+        """Make the folder for sockets of workers. Raises OSError when the data directory cannot be written."""
         run_dir = self.config.settings.data_dir / "run"
-        run_dir.mkdir(parents=True, exist_ok=True)
-        if not os.access(run_dir, os.W_OK):
-            raise PermissionError(13, "not writable (data_dir in gateway.yaml, or VOXGATE_DATA)", str(run_dir))
-        await self.fleet.start()
+        run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not os.access(run_dir, os.W_OK | os.X_OK):
+            advice = "not writable; name another data_dir in gateway.yaml, or set VOXGATE_DATA"
+            raise PermissionError(errno.EACCES, advice, str(run_dir))
+
+    async def start(self) -> None:
+        """Start the engines; returns when one can speak, or none will soon."""
+        await asyncio.gather(self.fleet.start(), asyncio.to_thread(_load_what_the_first_request_needs))
 
     async def aclose(self) -> None:
         await self.fleet.aclose()
@@ -92,6 +98,13 @@ class Runtime:
                 hook(record=served)
             except Exception:
                 logger.exception("plugin %s: on_served failed", name)
+
+
+def _load_what_the_first_request_needs() -> None:
+    """Codecs, the resampler and the text libraries are imported at use; while the engines start there is time."""
+    load_codecs()
+    Resampler(22050, 24000).process(bytes(4410))
+    _prepare("**One.** Two, 三。", "text", "")
 
 
 def _prepare(text: str, input_type: str, language: str) -> Script:

@@ -17,6 +17,8 @@ from gateway.configuration.problems import ConfigError
 
 #: module of this package -> what it does, said here so that `--help` imports none of them
 COMMANDS = {
+    "serve": "Serve speech over HTTP.",
+    "say": "Speak a text into a file, without a server.",
     "init": "Copy the shipped configuration out, ready to edit.",
     "check": "Check every configuration file and tell all errors at once.",
     "explain": "Show the plan for a text, with the reason for each step and skip.",

@@ -22,4 +22,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 def read_config(directory: Path | None) -> Config:
     """The configuration that `--config` or its defaults name. Raises ConfigError with every problem."""
-    return load_config(find_directory(directory, os.environ), Registry.load([gateway.hooks]), os.environ)
+    return configured(find_directory(directory, os.environ))[1]
+
+
+def configured(directory: Path) -> tuple[Registry, Config]:
+    """All plugins, and the configuration of a directory. Raises ConfigError with every problem."""
+    registry = Registry.load([gateway.hooks])
+    return registry, load_config(directory, registry, os.environ)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import dataclasses
+import codecs
 import os
+import stat
 import sys
 import uuid
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import BinaryIO, Protocol, get_args
+from typing import Self, get_args
 
 import click
 
 from engines.errors import InvalidRequest
-from gateway.audio.encode import Encoder, open_encoder
+from gateway.audio.encode import open_encoder
 from gateway.audio.files import ClipWriter
 from gateway.audio.rates import check_sample_rate, encoder_rate
-from gateway.cli.options import config_option
+from gateway.cli.options import config_option, configured
 from gateway.configuration.load import find_directory
 from gateway.failover import Spoken
 from gateway.pipeline import Speech, at_rate
@@ -28,8 +28,8 @@ from gateway.runtime import Runtime
 from gateway.text.prepare import iter_scripts
 from gateway.text.script import Script
 
-#: a text from stdin is read in pieces of this many characters
-PIECE_CHARS = 4096
+#: a text from stdin is read in pieces of at most this many bytes
+PIECE_BYTES = 8192
 SUFFIXES: dict[str, Format] = {".ogg": "opus", ".raw": "pcm", **{f".{name}": name for name in FORMATS}}
 
 
@@ -70,12 +70,99 @@ def command(
         input_type=input_type,
         cache="bypass",
     )
-    pieces = read_pieces(sys.stdin.buffer) if text == "-" else [text]
-    scripts = iter_scripts(pieces, input_type=input_type, language=language)
+    scripts = iter_scripts(stdin_pieces() if text == "-" else [text], input_type=input_type, language=language)
     rate = encoder_rate(format_, sample_rate)
-    with Out(output, format_, rate) as out:
+    with StandardOutput(format_, rate) if output == "-" else ClipWriter(output, format_, rate) as out:
         asyncio.run(narrate(request, scripts, rate, out, find_directory(directory, os.environ)))
 
 
-class Out(Protocol):
-    """Where the sound goes."""
+class StandardOutput:
+    """One file on stdout, streamed."""
+
+    def __init__(self, format: Format, sample_rate: int) -> None:
+        self._encoder = open_encoder(format, sample_rate)
+
+    def write(self, pcm: bytes) -> None:
+        sys.stdout.buffer.write(self._encoder.encode(pcm))
+        sys.stdout.buffer.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._encoder:
+            if kind is None:
+                sys.stdout.buffer.write(self._encoder.finish())
+                sys.stdout.buffer.flush()
+
+
+async def narrate(
+    request: ClientRequest, scripts: Iterator[Script], rate: int, out: StandardOutput | ClipWriter, directory: Path
+) -> None:
+    """Speak all scripts, one after the other, into one output."""
+    registry, config = configured(directory)
+    runtime = Runtime.build(config, registry)
+    runtime.make_folders()
+    progress = Progress()
+    async with runtime:
+        await runtime.fleet.settled()  # the engine that the rules prefer may take longer than the first that is up
+        async with aclosing(at_rate(spoken(request, scripts, runtime, progress), rate)) as pcm:
+            async for piece in pcm:
+                out.write(piece)
+    progress.finish()
+
+
+async def spoken(
+    request: ClientRequest, scripts: Iterator[Script], runtime: Runtime, progress: Progress
+) -> AsyncGenerator[Spoken, None]:
+    """Audio of all scripts. The text is read in a thread: a slow pipe must not stop the engines."""
+    while (script := await asyncio.to_thread(next, scripts, None)) is not None:
+        speech = Speech.prepare(request, runtime, uuid.uuid4().hex, script)
+        async with aclosing(speech.spoken()) as audio:
+            async for one in audio:
+                progress.heard(one.chunk.seconds)
+                yield one
+        progress.said(script.chars)
+
+
+def stdin_pieces() -> Iterator[str]:
+    """Text from stdin as it comes. Raises InvalidRequest when it is no UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        while data := os.read(sys.stdin.fileno(), PIECE_BYTES):
+            yield decoder.decode(data)
+        yield decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"stdin is not UTF-8 text: {error.reason} at byte {error.start} of a piece") from None
+
+
+class Progress:
+    """On a terminal, one line that grows while a text is spoken: a bar where the length is known, else counts."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+        status = os.fstat(sys.stdin.fileno()) if not sys.stdin.closed else None
+        self._whole_bytes = status.st_size if status and stat.S_ISREG(status.st_mode) else 0
+        self._chars, self._audio_s = 0, 0.0
+
+    def heard(self, seconds: float) -> None:
+        self._audio_s += seconds
+        self._show()
+
+    def said(self, chars: int) -> None:
+        self._chars += chars
+        self._show()
+
+    def finish(self) -> None:
+        if self._shown:
+            click.echo(err=True)
+
+    def _show(self) -> None:
+        if not self._shown:
+            return
+        minutes, seconds = divmod(int(self._audio_s), 60)
+        bar = ""
+        if self._whole_bytes:
+            done = min(1.0, os.lseek(sys.stdin.fileno(), 0, os.SEEK_CUR) / self._whole_bytes)
+            bar = f"[{'#' * int(done * 30):30}] {done:4.0%}  "
+        click.echo(f"\r{bar}{self._chars:,} characters, {minutes}:{seconds:02} of speech", nl=False, err=True)

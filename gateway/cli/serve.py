@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import math
 import os
 import socket
 import sys
@@ -14,10 +15,8 @@ import click
 import uvicorn
 from litestar import Litestar
 
-import gateway.hooks
-from engines.registry import Registry
-from gateway.cli.options import config_option
-from gateway.configuration.load import Config, find_directory, load_config
+from gateway.cli.options import config_option, configured
+from gateway.configuration.load import Config, find_directory
 from gateway.http.app import create_app
 from gateway.runtime import Runtime
 
@@ -50,7 +49,7 @@ def command(directory: Path | None, host: str | None, port: int | None, workers:
     os.environ[DIRECTORY] = str(directory.resolve())
     several = server("gateway.cli.serve:application", config, factory=True, workers=workers)
     click.echo(f"voxgate {version('voxgate')} listens on {address(sock)} with {workers} processes", err=True)
-    Multiprocess(several, target=uvicorn.Server(several).run, sockets=[sock]).run()
+    Multiprocess(several, sockets=[sock]).run()
 
 
 def application() -> Litestar:
@@ -60,21 +59,16 @@ def application() -> Litestar:
     return create_app(Runtime.build(config, registry))
 
 
-def configured(directory: Path) -> tuple[Registry, Config]:
-    registry = Registry.load([gateway.hooks])
-    return registry, load_config(directory, registry, os.environ)
-
-
 def server(app: Litestar | str, config: Config, **more: object) -> uvicorn.Config:
     trusted = config.settings.listen.trusted_proxies
     return uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        app,
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=bool(trusted),
         forwarded_allow_ips=list(trusted),
-        timeout_graceful_shutdown=config.settings.drain_s,
+        timeout_graceful_shutdown=math.ceil(config.settings.drain_s),
         **more,  # type: ignore[arg-type]
     )
 
