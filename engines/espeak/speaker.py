@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.contract import AudioChunk, Mark
-from engines.errors import EngineFault, SpeechError
+from engines.errors import EngineFault, SpeechError, Unsupported
 from engines.espeak.handover import Handover
 from engines.espeak.library import BUFFER_MS, RATE_MAX, RATE_MIN, Library, Word
 from engines.espeak.timeline import Timeline
+
+#: a text in letters that a voice does not know gives 154 samples of silence, which are 7 ms
+_NOTHING_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +116,11 @@ class _Stream:
         return not self._handover.closed
 
     def finish(self, factor: float) -> None:
-        """Hand over the rest; the last word ends with the audio. Raises EngineFault when there was none."""
-        if not self._held:
-            raise EngineFault("espeak-ng gave no audio for this text")
-        self._marks += self._timeline.finish(round(self._samples * factor))
+        """Hand over the rest; the last word ends with the audio. Raises Unsupported when nothing was said."""
+        library_samples = round(self._samples * factor)
+        if library_samples <= _NOTHING_S * self._sample_rate:
+            raise Unsupported("espeak-ng's voice for this language can read nothing of this text")
+        self._marks += self._timeline.finish(library_samples)
         self._release()
 
     def _release(self) -> bool:
