@@ -38,6 +38,12 @@ _PLAIN = {
     "set_type": "must be a list: [a, b], or lines that begin with `- `",
     "frozen_set_type": "must be a list: [a, b], or lines that begin with `- `",
 }
+_BOUNDS = {
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+}
 
 
 def validate(model: type[Model], document: Document, path: Path = (), **more: Any) -> Model | None:
@@ -54,12 +60,19 @@ def note_errors(
 ) -> None:
     """Note every error of a validation that began at `path`; `also`: further field names known there."""
     found: dict[Path, list[str]] = {}
+    keys: set[Path] = set()
     inside_unions: dict[Path, list[tuple[Path, str]]] = {}
     for one in error.errors(include_url=False, include_input=False):
         where, union = _locate(one, path, document)
         if any(where[: len(bad)] == bad for bad in document.broken):
             continue
         message = _say(one, where, model, document, path, also)
+        if (
+            one["loc"][-1:] == ("[key]",)
+            or one["type"] in ("extra_forbidden", "unknown_field")
+            or where not in document.places
+        ):
+            keys.add(where)
         if union is None:
             found.setdefault(where, []).append(message)
         else:
@@ -71,8 +84,7 @@ def note_errors(
             if len(where) == deepest:
                 found.setdefault(where, []).append(message)
     for where, messages in found.items():
-        at_key = where not in document.places or messages[0].startswith("unknown field")
-        document.problem(where, " or ".join(dict.fromkeys(messages)), at_key=at_key)
+        document.problem(where, " or ".join(dict.fromkeys(messages)), at_key=where in keys)
 
 
 def _locate(one: ErrorDetails, path: Path, document: Document) -> tuple[Path, Path | None]:
@@ -103,24 +115,20 @@ def _say(
     value = document.value(where)
     if value is None and where in document.places and kind != "value_error":
         return f"has no value: write one, or remove the line ({_PLAIN.get(kind, 'a value is needed')})"
-    if kind in ("literal_error", "enum"):
-        allowed = str(context["expected"]).replace("'", "")
-        names = re.findall(r"'([^']*)'", str(context["expected"]))
+    if kind in ("literal_error", "enum") and "expected" in context:
+        allowed = str(context["expected"]).replace("''", "empty").replace("'", "")
+        names = re.findall(r"'([^']+)'", str(context["expected"]))
         hint = near(str(value), names) if len(names) > 1 else ""
         return f"must be {allowed}{_shown(value, where, document)}{'; ' + hint if hint.startswith('did') else ''}"
-    if kind in ("value_error", "assertion_error"):
-        return re.sub(r"^(Value error|Assertion failed), ", "", one["msg"])
-    bound = {"greater_than": "more than {gt}", "greater_than_equal": "at least {ge}"} | {
-        "less_than": "less than {lt}",
-        "less_than_equal": "at most {le}",
-    }
-    if kind in bound:
-        return f"must be {bound[kind].format(**context)}{_shown(value, where, document)}"
-    if kind == "too_short":
-        return "must not be empty" if context.get("min_length") == 1 else f"needs at least {context['min_length']}"
+    if kind in _BOUNDS and context:
+        return f"must be {_BOUNDS[kind].format(**context)}{_shown(value, where, document)}"
+    if kind == "too_short" and context:
+        return "must not be empty" if context["min_length"] == 1 else f"needs at least {context['min_length']}"
     if kind in _PLAIN:
         return _PLAIN[kind] + (_shown(value, where, document) if kind != "string_type" else "")
-    return one["msg"][:1].lower() + one["msg"][1:]
+    # a validator's own words
+    message = re.sub(r"^(Value error|Assertion failed), ", "", one["msg"])
+    return message[:1].lower() + message[1:]
 
 
 def _shown(value: Any, where: Path, document: Document) -> str:

@@ -74,12 +74,15 @@ class EngineEntry:
     idle_unload_s: float | None = None
 
 
-def type_engines(document: Document, registry: Registry) -> dict[str, EngineEntry | None]:
-    """Every engine that the document names; None for one that is wrong, which is noted in the document."""
+def type_engines(document: Document, registry: Registry) -> dict[str, EngineEntry | None] | None:
+    """Every engine that the document names, and None for one that is wrong, which is noted in the document.
+
+    None for all where the document names no engines: then nothing can be said of other files' names.
+    """
     validate(EnginesFile, document)
     written = document.value(("engines",))
-    if not isinstance(written, dict):
-        return {}
+    if not isinstance(written, dict) or not written:
+        return None
     return {name: _entry(name, document, registry) for name in written}
 
 

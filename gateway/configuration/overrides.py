@@ -76,7 +76,7 @@ def _put(document: Document, name: str, path: Path, value: Any) -> None:
     for depth, part in enumerate(path[:-1]):
         if not isinstance(parent.get(part), dict):
             parent[part] = {}
-            document.places.pop(path[: depth + 1], None)
+            _place(document, name, path[: depth + 1], {})
         parent = parent[part]
     if isinstance(value, dict) and isinstance(parent.get(path[-1]), dict):
         for key, one in value.items():
@@ -84,9 +84,19 @@ def _put(document: Document, name: str, path: Path, value: Any) -> None:
         return
     for known in [one for one in document.places if one[: len(path)] == path]:
         del document.places[known]
-    document.broken -= {one for one in document.broken if one[: len(path)] == path}
+    _forget_unset(document, path)
     parent[path[-1]] = value
     _place(document, name, path, value)
+
+
+def _forget_unset(document: Document, path: Path) -> None:
+    """A variable that is not set is no problem where its value is not wanted any more."""
+    mended = {one for one in document.broken if one[: len(path)] == path}
+    shown = {show_path(one) for one in mended}
+    document.broken -= mended
+    document.problems = [
+        one for one in document.problems if one.path not in shown or not one.message.startswith("environment variable")
+    ]
 
 
 def _place(document: Document, name: str, path: Path, value: Any) -> None:
