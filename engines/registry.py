@@ -8,6 +8,7 @@ result when one raises. Knows nothing about configuration or about any particula
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -121,6 +122,10 @@ class Registry:
         others = [one for one in self._manager.get_plugins() if one is not plugin]
         caller = self._manager.subset_hook_caller("engine_kinds", remove_plugins=others)
         offered: list[Iterable[EngineKind]] = caller()
+        for group in offered:
+            if inspect.iscoroutine(group):
+                group.close()
+                raise TypeError("engine_kinds() is a coroutine function; hooks are synchronous")
         kinds: dict[str, EngineKind] = {}
         for kind in (kind for group in offered for kind in group):
             if not isinstance(kind, EngineKind):
@@ -145,8 +150,8 @@ def _what_happened(error: BaseException) -> str:
     """One line for people, without the stack."""
     if isinstance(error, SystemExit):
         return f"the module exits ({error!r})"
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _candidates() -> Iterator[_Candidate]:
