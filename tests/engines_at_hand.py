@@ -47,11 +47,7 @@ class Scripted:
             self.open -= 1
 
 
-def info(*languages: str, **more: object) -> EngineInfo:
-    """An engine that speaks these languages, each with one female and one male voice."""
-    voices = tuple(
-        Voice(f"{language}-{gender[0]}", (language,), RATE_HZ, gender=gender)  # type: ignore[arg-type]
-        for language in languages
-        for gender in ("female", "male")
-    )
-    return EngineInfo(voices=voices, languages=frozenset(languages), **more)  # type: ignore[arg-type]
+def info(*languages: str, voices: Sequence[str] = (), **more: object) -> EngineInfo:
+    """An engine whose voices all speak these languages."""
+    own = tuple(Voice(voice, languages, RATE_HZ, "male") for voice in voices)
+    return EngineInfo(voices=own, languages=frozenset(languages), **more)  # type: ignore[arg-type]

@@ -110,7 +110,7 @@ def test_the_next_in_line_speaks_when_a_slot_is_free() -> None:
 
 def test_an_unknown_exception_becomes_an_engine_fault_that_does_not_tell_its_text() -> None:
     ring = Ring(Scripted([RuntimeError("http://10.0.0.5/secret")]))
-    with pytest.raises(EngineFault, match="a failed: RuntimeError$"):
+    with pytest.raises(EngineFault, match=r"a failed: RuntimeError$"):
         run(ring.speak())
     assert ring.board._rows["a"].faults == 1
 
