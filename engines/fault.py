@@ -44,11 +44,15 @@ class Wrapped(BaseModel):
 class FaultOptions(Options):
     """`delay_s`: how long `slow` waits (default 3 s) and `hold_gil` holds (default: for ever)."""
 
-    of: Wrapped
-    mode: Mode
-    after_s: Annotated[float, Field(ge=0)] = 0.0  # seconds of audio before the fault; `empty` and `leak` ignore it
-    delay_s: Annotated[float, Field(ge=0)] | None = None
-    leak_mb: Annotated[float, Field(gt=0, le=4096)] = 16.0  # a request
+    of: Wrapped = Field(description="the kind that is wrapped, with its options: `{kind: tone}`")
+    mode: Mode = Field(description="what goes wrong")
+    after_s: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="seconds of audio before the fault; `empty` and `leak` ignore it"
+    )
+    delay_s: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="how long `slow` waits (unset: 3 s) and `hold_gil` holds (unset: for ever)"
+    )
+    leak_mb: Annotated[float, Field(gt=0, le=4096)] = Field(16.0, description="MB kept for each request by `leak`")
 
     @field_validator("of")
     @classmethod

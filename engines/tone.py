@@ -28,13 +28,13 @@ _WORD = re.compile(rf"[{_ALONE}]|[^\W_]{_INSIDE}*(?:(?:['’]|(?<=\d)[.,:](?=\d)
 class ToneOptions(Options):
     """What may stand in engines.yaml. `voxgate check` reads this type; no engine is made for that."""
 
-    sample_rate: Annotated[int, Field(ge=8000, le=48000)] = 24000
-    beep_ms: Annotated[float, Field(ge=10, le=1000)] = 80
-    gap_ms: Annotated[float, Field(ge=0, le=10_000)] = 40  # after each beep
-    frequency_hz: Annotated[float, Field(ge=200, le=3800)] | None = None  # None: each voice has its own
-    chunk_ms: Annotated[float, Field(ge=5, le=60_000)] = 120
-    first_audio_ms: Annotated[float, Field(ge=0)] = 0  # pretends to think before it speaks
-    real_time_factor: Annotated[float, Field(ge=0)] = 0  # 0: as fast as it can; 0.5: takes half the audio's time
+    sample_rate: Annotated[int, Field(ge=8000, le=48000, description="in Hz")] = 24000
+    beep_ms: Annotated[float, Field(ge=10, le=1000, description="length of a beep")] = 80
+    gap_ms: Annotated[float, Field(ge=0, le=10_000, description="silence after each beep")] = 40
+    frequency_hz: Annotated[float | None, Field(ge=200, le=3800, description="unset: each voice has its own")] = None
+    chunk_ms: Annotated[float, Field(ge=5, le=60_000, description="length of each piece of audio that is given")] = 120
+    first_audio_ms: Annotated[float, Field(ge=0, description="pretends to think before it speaks")] = 0
+    real_time_factor: Annotated[float, Field(ge=0, description="0: as fast as it can; 0.5: half the audio's time")] = 0
 
 
 class ToneEngine:

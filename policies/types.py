@@ -159,7 +159,7 @@ Thresholds = Annotated[Mapping[Name, Threshold], Field(min_length=1)]  # engine 
 
 
 class Overrides(Typed):
-    """What a rule may set over the defaults. None: as the defaults say."""
+    """What a rule may set over the defaults, described in `Terms`. None: as the defaults say."""
 
     first_audio_ms: Annotated[int, Field(gt=0)] | None = None
     gap_ms: Annotated[int, Field(gt=0)] | None = None
@@ -175,15 +175,36 @@ class Overrides(Typed):
 class Terms(Typed):
     """How a plan is carried out: the policy's defaults, and what they become under a rule."""
 
-    first_audio_ms: Annotated[int, Field(gt=0)] = 8000
-    gap_ms: Annotated[int, Field(gt=0)] = 10000
-    total_ms: Milliseconds = 0
-    retries: Annotated[int, Field(ge=0, le=10)] = 1
-    hedge_after_ms: Annotated[int, Field(gt=0)] | None = None
-    order: Order = "listed"
-    on_interruption: Literal["continue", "abort"] = "continue"
-    allow_refused_fallback: bool = False
-    cache: Literal["use", "bypass", "only"] = "use"
+    first_audio_ms: Annotated[int, Field(gt=0)] = Field(
+        8000,
+        description="milliseconds for one engine's first audio, its queue included; then the next is tried",
+    )
+    gap_ms: Annotated[int, Field(gt=0)] = Field(
+        10000, description="longest silence between two pieces of audio, in milliseconds"
+    )
+    total_ms: Milliseconds = Field(
+        0, description="milliseconds for the whole request, without time in which the client does not read; 0: no limit"
+    )
+    retries: Annotated[int, Field(ge=0, le=10)] = Field(
+        1, description="how often the same engine is tried again before any audio was heard"
+    )
+    hedge_after_ms: Annotated[int, Field(gt=0)] | None = Field(
+        None, description="milliseconds after which the next engine is started beside a silent one; unset: never"
+    )
+    order: Order = Field(
+        "listed",
+        description="which engine is tried first; `spread`: equal texts stay on one engine",
+    )
+    on_interruption: Literal["continue", "abort"] = Field(
+        "continue",
+        description="after a failure amid speech: `continue` with the next engine at a clause border, or `abort`",
+    )
+    allow_refused_fallback: bool = Field(
+        False, description="whether a text that one engine's inspection refused may go to the next"
+    )
+    cache: Literal["use", "bypass", "only"] = Field(
+        "use", description="`use`, `bypass`, or `only`: finished clips and no synthesis"
+    )
 
     def under(self, rule: Overrides) -> Terms:
         """These terms, with what the rule sets over them."""
@@ -194,38 +215,50 @@ class Terms(Typed):
 class Use(Typed):
     """An engine that a rule may choose. `weight` None counts as 1 under `order: weighted`."""
 
-    engine: Name
-    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    engine: Name = Field(description="an engine of engines.yaml")
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        None, description="its part under `order: weighted`; unset: 1"
+    )
 
 
 class Share(Typed):
     """A part of the keys, texts or requests, the same one every time; a larger percentage includes a smaller one."""
 
-    percent: Annotated[float, Field(ge=0, le=100)]
-    by: Literal["key", "text", "request"] = "request"
+    percent: Annotated[float, Field(ge=0, le=100)] = Field(description="0 to 100")
+    by: Literal["key", "text", "request"] = Field(
+        "request", description="what is counted: all requests of one `key`, of one `text`, or each `request`"
+    )
 
 
 class When(Typed):
     """Named conditions; all given ones must hold. Their meaning is in `policies/conditions.py`, one function each."""
 
-    min_chars: Annotated[int, Field(ge=0)] | None = None
-    max_chars: Annotated[int, Field(ge=0)] | None = None
-    languages: Languages | None = None
-    voices: Some | None = None
-    models: Some | None = None
-    formats: Formats | None = None
-    keys: Some | None = None
-    tags: Some | None = None
-    stream: bool | None = None
-    load_above: Thresholds | None = None
-    load_below: Thresholds | None = None
-    wait_above_ms: Thresholds | None = None
-    first_audio_above_ms: Thresholds | None = None
-    healthy: Some | None = None
-    unhealthy: Some | None = None
-    hours: HoursField | None = None
-    share: Share | None = None
-    not_: When | None = Field(default=None, alias="not")
+    min_chars: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="characters of the text, at least: code points without markup, white space folded"
+    )
+    max_chars: Annotated[int, Field(ge=0)] | None = Field(None, description="characters of the text, at most")
+    languages: Languages | None = Field(None, description="all languages found in the text are among these")
+    voices: Some | None = Field(None, description="the voice asked for is one of these")
+    models: Some | None = Field(None, description="the model asked for is one of these")
+    formats: Formats | None = Field(None, description="the audio format asked for is one of these")
+    keys: Some | None = Field(None, description="the name of the API key is one of these")
+    tags: Some | None = Field(None, description="one of the request's tags is among these")
+    stream: bool | None = Field(None, description="whether the client takes audio as it is made")
+    load_above: Thresholds | None = Field(
+        None, description="engine -> number: busy plus queued over slots is more, for every engine named"
+    )
+    load_below: Thresholds | None = Field(None, description="engine -> number: busy plus queued over slots is less")
+    wait_above_ms: Thresholds | None = Field(
+        None, description="engine -> milliseconds: the wait for a slot is expected to be longer"
+    )
+    first_audio_above_ms: Thresholds | None = Field(
+        None, description="engine -> milliseconds: the first audio is expected later"
+    )
+    healthy: Some | None = Field(None, description="all of these engines are up")
+    unhealthy: Some | None = Field(None, description="none of these engines is up")
+    hours: HoursField | None = Field(None, description="a time of day, such as `22:00-06:00 Asia/Shanghai`")
+    share: Share | None = Field(None, description="a part of all keys, texts or requests, the same one every time")
+    not_: When | None = Field(default=None, alias="not", description="holds when none of the conditions under it does")
 
     @field_validator("max_chars")
     @classmethod
@@ -252,24 +285,28 @@ class When(Typed):
 class Rule(Overrides):
     """Which engines speak, in which order and on which terms, when its conditions hold."""
 
-    name: Name
-    when: When = When()
+    name: Name = Field(description="shown in `x-voxgate-rule` and by explain")
+    when: When = Field(When(), description="conditions, all of which must hold; unset: always")
     use: Annotated[
         tuple[Annotated[Use, BeforeValidator(_named, json_schema_input_type=str | Use)], ...],
         _MIN_ONE,
         BeforeValidator(_some),
-    ]
+    ] = Field(description="engines, by name or as `{engine: NAME, weight: NUMBER}`")
 
 
 class Policy(Typed):
     """policies.yaml. The first rule whose `when` holds decides."""
 
-    version: Literal[1]
-    defaults: Terms = Terms()
-    models: Mapping[Name, Name] = Field(default_factory=dict)  # alias -> "auto" or an engine
-    paused: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = ()
-    rules: Annotated[tuple[Rule, ...], _MIN_ONE, BeforeValidator(_some)]
-    last_resort: Name | None = None
+    version: Literal[1] = Field(description="of this file's form")
+    defaults: Terms = Field(Terms(), description="what holds in every rule that does not say otherwise")
+    models: Mapping[Name, Name] = Field(default_factory=dict, description="alias -> `auto`, or an engine")
+    paused: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = Field((), description="engines out of rotation now")
+    rules: Annotated[tuple[Rule, ...], _MIN_ONE, BeforeValidator(_some)] = Field(
+        description="the first whose `when` holds decides"
+    )
+    last_resort: Name | None = Field(
+        None, description="the engine that is tried when no other can speak, whatever voice was asked for"
+    )
 
     @model_validator(mode="wrap")
     @classmethod
