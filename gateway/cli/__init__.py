@@ -22,6 +22,8 @@ COMMANDS = {
     "init": "Copy the shipped configuration out, ready to edit.",
     "check": "Check every configuration file and tell all errors at once.",
     "explain": "Show the plan for a text, with the reason for each step and skip.",
+    "doctor": "Look at machine, installation and configuration.",
+    "engines": "List engines, write a plugin package, run the conformance kit.",
 }
 
 
