@@ -24,6 +24,8 @@ _NEEDS_ESCAPE = re.compile(r"[^\x20-\x24\x26-\x7e]").search
 _ESCAPE_SAFE: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 #: names of ignored fields told in one header: enough for a person, too few to overflow a proxy's buffer
 MAX_IGNORED_NAMES: Final = 20
+#: the same for the reason of a degradation; the whole of it is in the outcome
+MAX_REASON_CHARS: Final = 200
 
 
 def header_value(text: str) -> bytes:
@@ -55,7 +57,7 @@ def speech_headers(reply: Reply, request_id: str, ignored: list[str]) -> Headers
         (b"server-timing", _timing(served)),
     ]
     if served.degraded:
-        headers.append((b"x-voxgate-degraded", header_value(served.degraded)))
+        headers.append((b"x-voxgate-degraded", header_value(served.degraded[:MAX_REASON_CHARS])))
     if ignored:
         names = [quote(name[:64], safe="") for name in ignored[:MAX_IGNORED_NAMES]]
         headers.append((b"x-voxgate-ignored", ", ".join(names).encode("ascii")))
