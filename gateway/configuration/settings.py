@@ -116,14 +116,14 @@ class Input(Section):
 class Outcomes(Section):
     """How long `GET /v1/speech/{request_id}` can tell what became of a request."""
 
-    keep: NotNegative = Field(10000, description="how many")
-    keep_s: NotNegative = Field(3600, description="seconds")
+    keep: NotNegative = Field(10000, description="how many outcomes are kept")
+    keep_s: NotNegative = Field(3600, description="for how many seconds")
 
 
 class ServedLog(Section):
     """served.jsonl in the data directory: one line per request, for `voxgate simulate`."""
 
-    enabled: bool = Field(True, description="write it")
+    enabled: bool = Field(True, description="whether it is written")
     max_mb: AtLeastOne = Field(100, description="MB at which a new file is begun")
     keep: NotNegative = Field(5, description="how many old files stay")
     texts: bool = Field(False, description="write the texts too, not only facts about them")
