@@ -6,6 +6,7 @@ Only a gateway starts it: it inherits the lock that says so. Knows nothing about
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import faulthandler
 import io
@@ -35,7 +36,6 @@ def main() -> None:
 
     os.register_at_fork(after_in_child=forget)
 
-    import asyncio
     import logging
 
     from engines.worker.server import Worker
@@ -43,6 +43,8 @@ def main() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
 
     async def serve() -> None:
+        with contextlib.suppress(OSError):
+            asyncio.get_running_loop().add_reader(2, _speak_to_nobody)
         status = await Worker(duty, lock, listener).run()
         sys.stderr.flush()
         # Not a return: threads that a library left behind, the loop's own among them, must not keep the process.
@@ -65,6 +67,14 @@ def _settle(duty: Duty) -> None:
     faulthandler.enable(file=2)
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(f"vox:{duty.instance}"[:15])
+
+
+def _speak_to_nobody() -> None:
+    """The gateway that read our log is gone. Even a write past `sys.stderr` must not fail now."""
+    asyncio.get_running_loop().remove_reader(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
 
 
 class _Log(io.RawIOBase):

@@ -248,30 +248,69 @@ class Attachment:
 
 async def attach(spec: WorkerSpec) -> Attachment:
     """Meet the worker of `spec`, or start it. Raises `Unavailable` that says what to do."""
+    place = prepare_place(spec)
+    spawning = _Spawning(spec, place)
+    try:
+        return await _meet(spec, place, spawning)
+    except BaseException:
+        spawning.dismiss()
+        raise
+
+
+class _Spawning:
+    """The worker that one attempt at attaching may start."""
+
+    def __init__(self, spec: WorkerSpec, place: Place) -> None:
+        self._spec = spec
+        self._place = place
+        self.spawned: Spawned | None = None
+
+    def begin(self) -> None:
+        """Start it unless that was done, by us or by others. Raises `Unavailable` when it has ended already."""
+        if self.spawned is not None:
+            if self.spawned.ended:
+                raise _died(self._spec, self.spawned)
+            return
+        try:
+            self.spawned = spawn_if_free(self._spec, self._place)
+        except OSError as error:
+            raise Unavailable(f"the worker of {self._spec.instance} cannot be started: {error}") from error
+
+    def at(self, connection: Connection) -> Spawned | None:
+        """Our worker, if it is the one on the other side."""
+        return self.spawned if self.spawned is not None and self.spawned.pid == connection.peer()[0] else None
+
+    def dismiss(self) -> None:
+        """We leave before we attached: a knock makes the worker look whether anybody else is there."""
+        if self.spawned is None or self.spawned.ended:
+            return
+        try:
+            Connection.open(self._place.socket).close()
+        except OSError:
+            self.spawned.terminate()  # it has hardly begun, and nobody has met it
+
+
+async def _meet(spec: WorkerSpec, place: Place, spawning: _Spawning) -> Attachment:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + spec.start_timeout_s
-    place = prepare_place(spec)
-    spawned: Spawned | None = None
     pause = TRY_FIRST_S
     deaths = 0
     while True:
         try:
             connection = Connection.open(place.socket)
         except (FileNotFoundError, ConnectionError, BlockingIOError):
-            if spawned is not None and spawned.ended:
-                raise _died(spec, spawned) from None
-            if spawned is None:
-                spawned = await _spawn(spec, place)
+            spawning.begin()
         except OSError as error:
             raise Unavailable(f"the worker of {spec.instance} cannot be reached: {error}") from error
         else:
-            ours = spawned if spawned is not None and spawned.pid == connection.peer()[0] else None
+            ours = spawning.at(connection)
             try:
                 hello = await _greet(spec, connection, deadline)
                 if hello is not None:
                     return Attachment(spec, place, connection, hello, ours)
                 connection.close()  # it retires: its successor will be at the same place
-                spawned = None if ours else spawned
+                if ours is not None:
+                    spawning.spawned = None
             except Hangup:
                 connection.close()
                 deaths += 1
@@ -287,13 +326,6 @@ async def attach(spec: WorkerSpec) -> Attachment:
             )
         await asyncio.sleep(pause)
         pause = min(TRY_MOST_S, pause * 1.5)
-
-
-async def _spawn(spec: WorkerSpec, place: Place) -> Spawned | None:
-    try:
-        return await asyncio.to_thread(spawn_if_free, spec, place)
-    except OSError as error:
-        raise Unavailable(f"the worker of {spec.instance} cannot be started: {error}") from error
 
 
 async def _greet(spec: WorkerSpec, connection: Connection, deadline: float) -> wire.Hello | None:

@@ -53,6 +53,10 @@ class Spawned:
         """Wait for that; blocks."""
         return self._buried.wait(most_s)
 
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self._child.terminate()
+
     @property
     def manner(self) -> str:
         """How it ended: `killed by SIGKILL`, `exit status 1`; empty while it is not known."""
@@ -131,7 +135,7 @@ class Spawned:
 
 
 def spawn_if_free(spec: WorkerSpec, place: Place) -> Spawned | None:
-    """Start the worker, unless somebody else has one or is starting one: then None. Raises OSError. Blocks shortly."""
+    """Start the worker, unless somebody else has one or is starting one: then None. Raises OSError."""
     lock = Lock.take(place.lock)
     if lock is None:
         return None
