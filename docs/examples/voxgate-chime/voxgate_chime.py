@@ -4,6 +4,7 @@ Everything that a plugin may import is here: `engines.contract`, `engines.errors
 """
 
 import asyncio
+import functools
 import logging
 import math
 import re
@@ -68,6 +69,7 @@ def note_hz(bell_hz: float, word: str) -> float:
     return bell_hz * 2 ** ((12, 9, 7, 4, 2, 0)[min(len(word) - 1, 5)] / 12)
 
 
+@functools.lru_cache(maxsize=64)  # a bell has few notes: each is computed once
 def strike(frequency_hz: float, seconds: float, decay_s: float) -> bytes:
     """One stroke: partials that fade out exponentially, s16le. The 3 ms at its ends keep it from clicking."""
 
