@@ -14,6 +14,8 @@ import pytest
 
 from engines.testing import EngineConformance, count_beeps, rms, seconds
 
+pytestmark = pytest.mark.timeout(180)  # a thousand small tests, in one process of their own
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 BROKEN = HERE / "broken_engines.py"
@@ -27,7 +29,7 @@ def failures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, st
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
     command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", str(HERE), "-p", "no:cacheprovider"]
     command += ["--import-mode=importlib", f"--junitxml={report}", str(BROKEN)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=55)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=170)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     found: dict[str, dict[str, str]] = {name: {} for name in BREACHES}
     ran = set()
