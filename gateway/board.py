@@ -27,6 +27,9 @@ NEWEST = 0.3
 #: a measurement older than this (seconds) is forgotten, so that a slow spell does not exclude an engine for ever
 STALE_S = 60.0
 
+#: a snapshot may be used again for this long (seconds): its `now` only serves the hours of rules, and people
+SAME_FOR_S = 1.0
+
 
 @dataclass(slots=True)
 class Row:
@@ -60,6 +63,9 @@ class Board:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._rows: dict[str, Row] = {}
+        self._latest = Snapshot(clock.now(), {})
+        self._latest_views: list[EngineState] = []
+        self._latest_s = -math.inf
 
     def add(self, name: str, slots: Slots, *, cost_per_1k_chars: float = 0.0, info: EngineInfo | None = None) -> None:
         since = self._clock.now()
@@ -141,8 +147,15 @@ class Board:
     # --- what policies see ---
 
     def snapshot(self) -> Snapshot:
+        """All rows now. The same object as before when nothing has changed for less than a second, so that what
+        follows from it need not be worked out again; its `now` may be that much old."""
         now_s = self._clock.monotonic()
-        return Snapshot(self._clock.now(), {name: self._view(row, now_s) for name, row in self._rows.items()})
+        views = [self._view(row, now_s) for row in self._rows.values()]
+        if now_s - self._latest_s < SAME_FOR_S and views == self._latest_views:
+            return self._latest
+        self._latest_s, self._latest_views = now_s, views
+        self._latest = Snapshot(self._clock.now(), dict(zip(self._rows, views, strict=True)))
+        return self._latest
 
     def _view(self, row: Row, now_s: float) -> EngineState:
         """The row as policies see it; made anew only when it changed or a waiting time has run out."""

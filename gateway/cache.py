@@ -1,7 +1,7 @@
 """Finished clips by key: a small Protocol, the LRU in memory, and files on disk behind it.
 
 A clip is one whole encoded file. Only complete clips of one engine are ever put. Knows nothing about engines or
-policies; what goes into a key is written once, in `clip_keys`.
+policies; what is spoken is hashed by `gateway/prepared.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import struct
 import tempfile
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -65,19 +65,9 @@ class Cache(Protocol):
     async def aclose(self) -> None: ...
 
 
-def clip_keys(spoken: object, fingerprints: Iterable[str]) -> list[str]:
-    """One key per engine: what is spoken, and how, hashed with the engine's fingerprint.
-
-    `spoken` is anything whose repr is faithful: text after preparation and its preparer's version, language, voice,
-    speed, emotion, seed, format, sample rate, and the tenant where the cache is not shared.
-    """
-    base = hashlib.blake2b(repr(spoken).encode("utf-8", "surrogatepass"), digest_size=20)
-    keys = []
-    for fingerprint in fingerprints:
-        one = base.copy()
-        one.update(fingerprint.encode())
-        keys.append(one.hexdigest())
-    return keys
+def clip_key(spoken: bytes, engine: str) -> str:
+    """The key of a clip: a digest of what is spoken and how, and whatever tells one engine's sound from another's."""
+    return hashlib.blake2b(engine.encode("utf-8", "surrogatepass"), key=spoken, digest_size=20).hexdigest()
 
 
 class MemoryCache:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Protocol
 
 
@@ -16,8 +16,14 @@ class Clock(Protocol):
 
 
 class SystemClock:
+    def __init__(self) -> None:
+        self._zones: dict[int, timezone] = {}  # made once for each offset: a machine knows two, winter's and summer's
+
     def monotonic(self) -> float:
         return time.monotonic()
 
     def now(self) -> datetime:
-        return datetime.now().astimezone()
+        seconds = time.time()
+        offset_s = time.localtime(seconds).tm_gmtoff
+        zone = self._zones.get(offset_s) or self._zones.setdefault(offset_s, timezone(timedelta(seconds=offset_s)))
+        return datetime.fromtimestamp(seconds, zone)

@@ -39,6 +39,7 @@ class Member:
 
     entry: EngineEntry
     guarded: Guarded
+    options: str  # name, kind and options as text
     lost: asyncio.Event
     settled: asyncio.Event  # came up, or failed for the first time
     keeper: asyncio.Task[None] | None = None
@@ -50,8 +51,7 @@ class Member:
     @property
     def fingerprint(self) -> str:
         """Whatever would make the same text sound different: the instance, its options, its model's version."""
-        options = self.entry.options.model_dump_json()
-        return f"{self.entry.name}\0{self.entry.kind.name}\0{options}\0{self.info.version}"
+        return f"{self.options}\0{self.info.version}"
 
 
 class Fleet:
@@ -71,7 +71,8 @@ class Fleet:
         cost = info.cost_per_1k_chars if entry.cost_per_1k_chars is None else entry.cost_per_1k_chars
         self._board.add(entry.name, slots, cost_per_1k_chars=cost, info=info)
         guarded = Guarded(entry.name, engine, slots, self._board)
-        return Member(entry, guarded, lost, asyncio.Event())
+        options = f"{entry.name}\0{entry.kind.name}\0{entry.options.model_dump_json()}"
+        return Member(entry, guarded, options, lost, asyncio.Event())
 
     async def start(self, within_s: float = 10.0) -> None:
         """Start all engines at once. Returns when one can speak, or all have settled, or the time is over;

@@ -13,7 +13,6 @@ without a server.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -25,19 +24,18 @@ from engines.errors import SpeechError
 from gateway.audio.encode import Encoder, finish_clip, media_type, open_encoder, slices
 from gateway.audio.rates import encoder_rate
 from gateway.audio.resample import Resampler
-from gateway.cache import Clip, clip_keys
+from gateway.cache import Clip, clip_key
 from gateway.configuration.load import Config
 from gateway.failover import Failover, Spoken, no_engine
 from gateway.guards import Allowance
+from gateway.prepared import Prepared, Preparing, with_draw
 from gateway.record import Attempt, Served
 from gateway.request import ClientRequest
 from gateway.runtime import Runtime
-from gateway.target import Target, find_target
-from gateway.text.prepare import PREPARER_VERSION, prepare_text
 from gateway.text.script import Clause, Script
 from policies.decide import decide, degraded
 from policies.explain import plan_fields
-from policies.types import Ask, Plan, Snapshot
+from policies.types import Plan, Snapshot
 
 #: PCM is encoded in pieces of this length, so that a long clause does not keep the event loop from others
 SLICE_MS = 200
@@ -53,7 +51,6 @@ async def speak(request: ClientRequest, runtime: Runtime, request_id: str) -> Re
     Raises SpeechError when nobody could begin to speak, or when the request is wrong.
     """
     speech = Speech.prepare(request, runtime, request_id)
-    await runtime.outcomes.put(speech.served)
     try:
         return await speech.from_cache() or await speech.from_engines()
     except BaseException as error:
@@ -114,35 +111,33 @@ class Speech:
 
     request: ClientRequest
     runtime: Runtime
-    config: Config  # the one in force when the request came
-    target: Target
-    script: Script
+    prepared: Prepared
     snapshot: Snapshot
     plan: Plan
+    cacheable: list[str]  # engines whose clips may answer, in the rule's order
+    keys: list[str]  # of those clips
     served: Served
     began_s: float
 
     @classmethod
     def prepare(cls, request: ClientRequest, runtime: Runtime, request_id: str, script: Script | None = None) -> Speech:
         """Prepare and plan: pure, and quick. A `script` that is given is spoken instead of the request's text."""
-        config, began_s = runtime.config, runtime.clock.monotonic()
-        target = find_target(request, config)
-        script = script or runtime.prepare(request.input, request.input_type, request.language)
-        snapshot = runtime.board.snapshot()
-        plan = decide(ask(request, target, script, snapshot, request_id), snapshot, config.policy)
+        began_s, preparing = runtime.clock.monotonic(), runtime.preparing
+        prepared = preparing.prepare_script(request, script) if script else preparing.prepare(request)
+        snapshot, plan, cacheable, keys = _plan(prepared, runtime, request_id)
         served = Served(
             request_id=request_id,
-            received=snapshot.now,
+            received=runtime.clock.now(),
             key=request.key,
             model=request.model,
-            voice=target.voice,
+            voice=prepared.target.voice,
             format=request.format,
-            chars=script.chars,
-            languages=script.languages,
+            chars=prepared.script.chars,
+            languages=prepared.script.languages,
             tags=request.tags,
             plan=plan,
         )
-        return cls(request, runtime, config, target, script, snapshot, plan, served, began_s)
+        return cls(request, runtime, prepared, snapshot, plan, cacheable, keys, served, began_s)
 
     # --- cache ---
 
@@ -151,8 +146,7 @@ class Speech:
         if self.request.cache == "bypass" or self.plan.terms.cache == "bypass":
             self.served.cache = "bypass"
             return None
-        engines = self._cacheable()
-        found = await self.runtime.cache.first(self._keys(engines))
+        found = await self.runtime.cache.first(self.keys)
         if found is None:
             if self.plan.terms.cache == "only":
                 raise no_engine(self.plan, [])
@@ -165,42 +159,11 @@ class Speech:
         await self.end(None)
         return Reply(served, media_type(self.request.format, self._rate), self._rate, body=clip.data)
 
-    def _cacheable(self) -> list[str]:
-        """Engines whose clips may answer, in the rule's order."""
-        first = self.plan.steps[0].engine if self.plan.steps else None
-        for_state = {skip.engine for skip in self.plan.skipped if skip.code in SKIPPED_FOR_STATE}
-        engines = []
-        for engine in self.plan.preference:
-            if engine in for_state or engine == first:
-                engines.append(engine)
-            if engine == first:
-                break
-        return engines
-
-    def _keys(self, engines: list[str]) -> list[str]:
-        request, members = self.request, self.runtime.fleet.members
-        tenant = request.key if self.config.settings.cache.scope == "key" else ""
-        spoken = (
-            tenant,
-            PREPARER_VERSION,
-            self.script,
-            request.format,
-            self._rate,
-            request.speed,
-            request.instructions,
-            request.emotion,
-            request.seed,
-        )
-        fingerprints = (
-            f"{members[engine].fingerprint}\0{[self._voice(engine, one) for one in self.script.languages]}"
-            for engine in engines
-        )
-        return clip_keys(spoken, fingerprints)
-
     # --- failover ---
 
     async def from_engines(self) -> Reply:
         """Begin to speak, and return once there is something to hear."""
+        await self.runtime.outcomes.put(self.served)
         if not self.plan.steps:
             raise no_engine(self.plan, [])
         pieces = self._stream()
@@ -213,7 +176,13 @@ class Speech:
         allowed_s = min(total_ms, self.request.deadline_ms or math.inf) / 1000
         engines = {name: member.guarded for name, member in self.runtime.fleet.members.items()}
         return Failover(
-            self.plan, self.script, engines, self._request_of, self.served, self._elapsed_s, Allowance(allowed_s)
+            self.plan,
+            self.prepared.script,
+            engines,
+            self._request_of,
+            self.served,
+            self._elapsed_s,
+            Allowance(allowed_s),
         ).speak()
 
     def _request_of(self, engine: str, clause: Clause) -> SpeechRequest:
@@ -221,8 +190,8 @@ class Speech:
             text=clause.text,
             language=clause.language,
             voice=self._voice(engine, clause.language),
-            gender=self.target.gender,
-            markup=self.script.markup,
+            gender=self.prepared.target.gender,
+            markup=self.prepared.script.markup,
             speed=self.request.speed,
             instructions=self.request.instructions,
             emotion=self.request.emotion,
@@ -260,14 +229,11 @@ class Speech:
 
     async def _keep(self, gathered: list[bytes]) -> None:
         served = self.served
-        speakers = set(served.clause_engines)
-        if self.request.cache == "bypass" or self.plan.terms.cache == "bypass":
-            return
-        if len(speakers) != 1 or served.bytes_out > LARGEST_CLIP_BYTES:
+        if served.cache == "bypass" or len(set(served.clause_engines)) != 1 or served.bytes_out > LARGEST_CLIP_BYTES:
             return
         data = finish_clip(self.request.format, b"".join(gathered))
         clip = Clip(data, served.engine, served.engine_voice, _audio_s(served))
-        await self.runtime.cache.put(self._keys([served.engine])[0], clip)
+        await self.runtime.cache.put(_key(served.engine, self.prepared, self.snapshot, self.runtime), clip)
 
     async def end(self, error: BaseException | None) -> None:
         """Write the end of the record and tell whoever listens; the last thing that happens to a request."""
@@ -304,11 +270,11 @@ class Speech:
         return state.info if state else None
 
     def _voice(self, engine: str, language: str) -> str:
-        return self.target.voice_on(engine, language, self._info(engine))
+        return self.prepared.target.voice_on(engine, language, self._info(engine))
 
     def _cost(self, attempt: Attempt) -> float:
         state = self.snapshot.engines.get(attempt.engine)
-        chars = len(self.script.clauses[attempt.clause].text)
+        chars = len(self.prepared.script.clauses[attempt.clause].text)
         return state.cost_per_1k_chars * chars / 1000 if state else 0.0
 
 
@@ -341,31 +307,38 @@ async def at_rate(spoken: AsyncGenerator[Spoken, None], sample_rate: int) -> Asy
         yield rest
 
 
-def ask(request: ClientRequest, target: Target, script: Script, snapshot: Snapshot, request_id: str) -> Ask:
-    """The facts about a request that a policy may look at."""
-    main = script.languages[0]
-    mapped = ((engine, target.mapped(engine, main)) for engine in snapshot.engines)
-    return Ask(
-        chars=script.chars,
-        languages=script.languages,
-        longest_clause=max(len(clause.text) for clause in script.clauses),
-        audio_s=script.audio_s / request.speed,
-        voice=target.voice,
-        voice_asked=target.asked,
-        gender=target.gender,
-        engine_voices={engine: voice for engine, voice in mapped if voice is not None},
-        only=target.only,
-        model=request.model,
-        format=request.format,
-        stream=request.stream,
-        markup=script.markup,
-        key=request.key,
-        tags=request.tags,
-        deadline_ms=request.deadline_ms,
-        text_hash=_hash64(request.input),
-        request_hash=_hash64(request_id),
-        key_hash=_hash64(request.key),
-    )
+def _plan(prepared: Prepared, runtime: Runtime, request_id: str) -> tuple[Snapshot, Plan, list[str], list[str]]:
+    """Snapshot, plan, engines whose clips may answer, and the keys of those clips."""
+    snapshot = runtime.board.snapshot()
+    policy = runtime.config.policy
+    if prepared.latest and prepared.latest[0] is snapshot and not policy.draws_lots:
+        return prepared.latest
+    ask = with_draw(prepared.ask, request_id) if policy.draws_lots else prepared.ask
+    plan = decide(ask, snapshot, policy)
+    engines = _cacheable(plan)
+    prepared.latest = snapshot, plan, engines, [_key(engine, prepared, snapshot, runtime) for engine in engines]
+    return prepared.latest
+
+
+def _cacheable(plan: Plan) -> list[str]:
+    """Down to the first engine that can speak now: those before it are only skipped for their state."""
+    first = plan.steps[0].engine if plan.steps else None
+    passing = {skip.engine for skip in plan.skipped if skip.code in SKIPPED_FOR_STATE}
+    engines = []
+    for engine in plan.preference:
+        if engine in passing or engine == first:
+            engines.append(engine)
+        if engine == first:
+            break
+    return engines
+
+
+def _key(engine: str, prepared: Prepared, snapshot: Snapshot, runtime: Runtime) -> str:
+    """The cache key of one engine's clip: what is spoken, the engine's fingerprint, and its voice per language."""
+    info = snapshot.engines[engine].info
+    voices = [prepared.target.voice_on(engine, language, info) for language in prepared.script.languages]
+    fingerprint = runtime.fleet.members[engine].fingerprint
+    return clip_key(prepared.spoken, f"{fingerprint}\0{voices}")
 
 
 def explain(request: ClientRequest, config: Config, snapshot: Snapshot) -> dict[str, Any]:
@@ -373,9 +346,9 @@ def explain(request: ClientRequest, config: Config, snapshot: Snapshot) -> dict[
 
     Pure: `POST /v1/plan` and `voxgate explain` are this function with a live or an imagined snapshot.
     """
-    target = find_target(request, config)
-    script = prepare_text(request.input, input_type=request.input_type, language=request.language)
-    plan = decide(ask(request, target, script, snapshot, request.input), snapshot, config.policy)
+    prepared = Preparing(config).prepare(request)
+    target, script = prepared.target, prepared.script
+    plan = decide(with_draw(prepared.ask, request.input), snapshot, config.policy)
     return {
         "rule": plan.rule,
         "model": request.model,
@@ -384,10 +357,6 @@ def explain(request: ClientRequest, config: Config, snapshot: Snapshot) -> dict[
         "clauses": [{"text": clause.text, "language": clause.language} for clause in script.clauses],
         **plan_fields(plan),
     }
-
-
-def _hash64(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())
 
 
 def _audio_s(served: Served) -> float:

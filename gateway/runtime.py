@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import functools
 import logging
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 from engines.registry import Registry
@@ -20,30 +18,24 @@ from gateway.clock import Clock, SystemClock
 from gateway.configuration.load import Config
 from gateway.fleet import Fleet
 from gateway.outcomes import MemoryOutcomes, Outcomes
+from gateway.prepared import Preparing
 from gateway.record import Served
 from gateway.text.prepare import prepare_text
-from gateway.text.script import Script
 
 logger = logging.getLogger("voxgate.runtime")
-
-#: texts up to this many characters are remembered prepared: the same prompts come again and again
-REMEMBERED_CHARS, REMEMBERED = 2000, 1024
 
 
 @dataclass(slots=True)
 class Runtime:
-    """What a request needs. `config` is immutable and replaced as a whole."""
+    """What a request needs. `preparing` holds the configuration, which is immutable and replaced as a whole."""
 
-    config: Config
+    preparing: Preparing
     registry: Registry
     clock: Clock
     board: Board
     fleet: Fleet
     cache: Cache
     outcomes: Outcomes
-    remembered: Callable[[str, str, str], Script] = field(
-        default_factory=lambda: functools.lru_cache(REMEMBERED)(_prepare)
-    )
 
     @classmethod
     def build(cls, config: Config, registry: Registry, clock: Clock | None = None) -> Runtime:
@@ -57,7 +49,12 @@ class Runtime:
             behind = DiskCache(settings.cache.path, settings.cache.disk_mb * 1_000_000)
         cache = MemoryCache(settings.cache.memory_mb * 1_000_000, behind)
         outcomes = MemoryOutcomes(settings.outcomes.keep, settings.outcomes.keep_s, clock)
-        return cls(config, registry, clock, board, fleet, cache, outcomes)
+        return cls(Preparing(config), registry, clock, board, fleet, cache, outcomes)
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force now."""
+        return self.preparing.config
 
     def make_folders(self) -> None:
         """Make the folder for sockets of workers. Raises OSError when the data directory cannot be written."""
@@ -86,11 +83,6 @@ class Runtime:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    def prepare(self, text: str, input_type: str, language: str) -> Script:
-        """`prepare_text`, which is pure, remembered for short texts."""
-        prepare = self.remembered if len(text) <= REMEMBERED_CHARS else _prepare
-        return prepare(text, input_type, language)
-
     def tell_served(self, served: Served) -> None:
         """Call every plugin's `on_served`; what one raises is logged."""
         for name, hook in self.registry.served_hooks():
@@ -104,8 +96,4 @@ def _load_what_the_first_request_needs() -> None:
     """Codecs, the resampler and the text libraries are imported at use; while the engines start there is time."""
     load_codecs()
     Resampler(22050, 24000).process(bytes(4410))
-    _prepare("**One.** Two, 三。", "text", "")
-
-
-def _prepare(text: str, input_type: str, language: str) -> Script:
-    return prepare_text(text, input_type=input_type, language=language)  # type: ignore[arg-type]
+    prepare_text("**One.** Two, 三。")

@@ -281,6 +281,12 @@ class When(Typed):
         fields = ((field.alias or name, getattr(self, name)) for name, field in type(self).model_fields.items())
         return tuple((name, value) for name, value in fields if value is not None)
 
+    @property
+    def draws_lots(self) -> bool:
+        """Is a share taken by request, so that equal requests may be decided differently."""
+        by_request = self.share is not None and self.share.by == "request"
+        return by_request or (self.not_ is not None and self.not_.draws_lots)
+
 
 class Rule(Overrides):
     """Which engines speak, in which order and on which terms, when its conditions hold."""
@@ -324,6 +330,11 @@ class Policy(Typed):
     def ruled(self) -> tuple[tuple[Rule, Terms], ...]:
         """Each rule with its terms over the defaults, merged once."""
         return tuple((rule, self.defaults.under(rule)) for rule in self.rules)
+
+    @cached_property
+    def draws_lots(self) -> bool:
+        """Does any rule decide by chance, so that equal requests may have different plans."""
+        return any(terms.order == "weighted" or rule.when.draws_lots for rule, terms in self.ruled)
 
 
 # --- what is planned ---------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cache import Clip, DiskCache, MemoryCache, clip_keys
+from gateway.cache import Clip, DiskCache, MemoryCache, clip_key
 
 
 def clip(size: int = 100, fill: bytes = b"x") -> Clip:
@@ -102,5 +102,5 @@ def test_nonsense_never_unpacks_to_a_clip_silently(nonsense: bytes) -> None:
 
 
 def test_keys_differ_by_engine_and_by_what_is_spoken() -> None:
-    assert len({*clip_keys(("text", 1.0), ["a", "b"]), *clip_keys(("text", 1.5), ["a", "b"])}) == 4
-    assert clip_keys(("text", 1.0), ["a"]) == clip_keys(("text", 1.0), ["a"])
+    assert len({clip_key(spoken, engine) for spoken in (b"one", b"two") for engine in ("a", "b")}) == 4
+    assert clip_key(b"one", "a") == clip_key(b"one", "a")
