@@ -14,7 +14,8 @@ from typing import Literal
 
 from engines.contract import AudioChunk, EngineInfo, SpeechRequest
 from engines.errors import SpeechError, Unavailable
-from engines.worker.attachment import Attachment, attach
+from engines.worker.attachment import Attachment
+from engines.worker.meeting import attach
 from engines.worker.spec import WorkerSpec
 from engines.worker.wire import Connection
 
@@ -23,8 +24,9 @@ __all__ = ["State", "WorkerEngine", "WorkerSpec"]
 #: attached: speaks. moving: to a successor, or waking up; requests wait. asleep: detached for want of requests.
 State = Literal["new", "attached", "moving", "asleep", "lost", "closed"]
 
-#: how long the news that a worker retires or died may trail behind its closed door
-NEWS_S = 1.0
+#: how long the news that a worker retires or died may trail behind its closed door; a worker looks every second
+#: whether its socket is still there
+NEWS_S = 3.0
 TRIES = 4
 
 
@@ -189,15 +191,17 @@ class WorkerEngine:
             attachment = self._attachment
             if (connection := attachment.connect()) is not None:
                 return attachment, connection
-            await self._hear(attachment)
+            if not await self._hear(attachment):
+                break
         raise self._unavailable()
 
-    async def _hear(self, attachment: Attachment) -> None:
+    async def _hear(self, attachment: Attachment) -> bool:
         """Wait a little for the news why nobody answers; whoever watches acts on it before we go on."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(NEWS_S):
                 await attachment.over.wait()
         await asyncio.sleep(0)
+        return attachment.over.is_set()
 
     def _unavailable(self) -> Unavailable:
         return Unavailable(f"the worker of {self.spec.instance} {self._reason or 'cannot be reached'}")

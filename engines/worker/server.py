@@ -31,8 +31,8 @@ ORPHAN_S = 30.0
 #: a connection that does not say what it wants is closed
 FIRST_CALL_S = 10.0
 ACCEPT_PAUSE_S = 1.0
-#: how often the engine's `info` is looked at
-INFO_PERIOD_S = 1.0
+#: how often the engine's `info` is looked at, and whether the lock and the socket are still in their place
+LOOK_PERIOD_S = 1.0
 #: a last word to those who are attached, and the engine's `close`, take no longer
 FAREWELL_S = 1.0
 CLOSE_S = 5.0
@@ -81,7 +81,7 @@ class Worker:
     # the engine
 
     async def _start(self) -> None:
-        """Load the engine, then look after its `info`."""
+        """Load the engine, then look after its `info` and its place."""
         try:
             engine = self._engine = create_engine(self._duty)
             await engine.start()
@@ -100,10 +100,17 @@ class Worker:
             self.retire()
             return
         while True:
-            await asyncio.sleep(INFO_PERIOD_S)
+            await asyncio.sleep(LOOK_PERIOD_S)
+            if not self._retiring and not self._is_found():
+                log.warning("retires: its place %s was emptied", self._duty.socket)
+                self.retire()
             if (info := engine.info) != self._hello.info:
                 self._take(info, self._hello.started_bytes)
                 self._tell()
+
+    def _is_found(self) -> bool:
+        """Are lock and socket still where gateways look for them."""
+        return self._lock.is_current() and Path(self._duty.socket).exists()
 
     def _take(self, info: EngineInfo, started_bytes: int) -> None:
         if not self._begun.is_set():

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -143,6 +144,16 @@ async def test_a_worker_above_its_memory_limit_is_replaced_without_cutting_speec
     await eventually(lambda: not alive(pid))
     assert place.lost == []
     assert "the limit is 250" in caplog.text
+
+
+async def test_a_worker_that_swells_beyond_all_bounds_is_killed(place: Workplace) -> None:
+    engine = await place.started(memory_limit_mb=120)
+    pid = engine.pid
+    with pytest.raises(EngineFault, match="grew on and was killed"):
+        await say(engine, "swell")
+    await eventually(lambda: engine.pid not in (None, pid))
+    assert len(await say(engine, "say 1")) == 1
+    assert place.lost == []
 
 
 async def test_requests_during_a_change_of_workers_are_all_spoken(place: Workplace) -> None:
@@ -312,6 +323,48 @@ async def test_a_kind_that_wraps_another_finds_it(place: Workplace) -> None:
     assert engine.info.slots == 7
     with pytest.raises(EngineFault, match="SIGKILL"):
         await say(engine, "say 1")
+
+
+async def test_a_worker_whose_socket_was_swept_away_is_replaced(place: Workplace) -> None:
+    engine = await place.started()
+    pid = engine.pid
+    for path in place.run_dir.iterdir():
+        path.unlink()
+    assert len(await say(engine, "say 2")) == 2
+    assert engine.pid != pid
+    assert place.lost == []
+
+
+@pytest.fixture(scope="module")
+def uvloop() -> Any:
+    """The module, after a first run: it keeps a pipe for good."""
+    module = pytest.importorskip("uvloop")
+    module.run(asyncio.sleep(0))
+    return module
+
+
+def test_all_this_holds_on_the_event_loop_of_the_gateway_too(uvloop: Any, place: Workplace, no_leaks: None) -> None:
+
+    async def live() -> None:
+        engine = await place.started(slots=2, idle_unload_s=30.0, memory_limit_mb=4000)
+        stream = engine.synthesize(request_of("hold"))
+        await anext(stream)
+        waiting = asyncio.create_task(say(engine, "mute"))
+        await eventually(lambda: len(place.journal()) == 2)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        await eventually(lambda: "end mute" in place.journal())
+        assert len(b"".join(chunk.pcm for chunk in await say(engine, f"big {3 << 12}"))) == 3 << 20
+        assert engine.pid
+        os.kill(engine.pid, signal.SIGKILL)
+        with pytest.raises(EngineFault, match="SIGKILL"):
+            await anext(stream)
+        await eventually(lambda: place.lost)
+        await engine.start()
+        assert len(await say(engine, "say 1")) == 1
+        await place.leave()
+
+    uvloop.run(live())
 
 
 async def test_nobody_holds_more_than_he_should_after_a_crash(place: Workplace, no_leaks: None) -> None:

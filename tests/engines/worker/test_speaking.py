@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engines.contract import Emotion, EngineInfo, Mark, SpeechRequest
-from engines.errors import Busy, EngineFault, SpeechError, Throttled, Unavailable
+from engines.errors import Busy, EngineFault, InvalidRequest, SpeechError, Throttled, Unavailable
 from engines.worker.client import WorkerEngine
 from tests.engines.worker.workplace import Workplace, alive, eventually, request_of, say
 
@@ -38,6 +38,11 @@ async def test_a_request_arrives_whole(place: Workplace) -> None:
     )
     (chunk,) = [chunk async for chunk in engine.synthesize(request)]
     assert chunk.pcm.decode("utf-16-le") == repr(request)
+
+
+async def test_half_a_character_is_the_requests_own_fault(place: Workplace) -> None:
+    with pytest.raises(InvalidRequest, match="half a character"):
+        await say(await place.started(), "\ud800")
 
 
 async def test_a_chunk_of_megabytes_arrives_whole_with_its_marks_once(place: Workplace) -> None:

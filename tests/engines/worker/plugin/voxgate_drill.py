@@ -107,6 +107,12 @@ class DrillEngine:
                 self._hoard.append(b"\x01" * (int(rest) << 20))
                 await self._until("go")
                 yield CHUNK
+            case "swell":  # beyond all bounds, were it not for the last one
+                yield CHUNK
+                for _ in range(60):
+                    self._hoard.append(b"\x01" * (20 << 20))
+                    await asyncio.sleep(0.1)
+                yield CHUNK
             case "print":
                 print(rest, file=sys.stderr)
                 print("on stdout", flush=True)
