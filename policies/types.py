@@ -13,7 +13,6 @@ from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     ModelWrapValidatorHandler,
@@ -27,7 +26,20 @@ from pydantic_core import PydanticCustomError
 from engines.contract import EngineInfo, Gender, Markup
 from policies.across import find_across
 from policies.hours import HoursField
-from policies.typed import Typed, details, refused
+from policies.typed import (
+    MIN_ONE,
+    Formats,
+    Languages,
+    Milliseconds,
+    Name,
+    Names,
+    Some,
+    Thresholds,
+    Typed,
+    details,
+    refused,
+    some,
+)
 
 State = Literal["up", "down", "cooling", "starting", "paused", "not_installed", "not_configured"]
 SkipCode = Literal[
@@ -114,32 +126,6 @@ class Snapshot:
 
 # --- what the policy says ----------------------------------------------------------------------------
 
-Milliseconds = Annotated[int, Field(ge=0)]
-Name = Annotated[str, Field(min_length=1)]
-Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
-
-
-def _listed(given: object) -> object:
-    """One name where a list belongs is the usual slip; pydantic's words for it speak of tuples."""
-    if isinstance(given, str):
-        raise PydanticCustomError("list_type", f"should be a list: write [{given}]")
-    return given
-
-
-def _some(given: object) -> object:
-    """Asked before the items are looked at: pydantic would call a list empty whose only item is wrong."""
-    if given == [] or given == ():
-        raise PydanticCustomError("too_short", "is empty: name at least one, or take it out")
-    return _listed(given)
-
-
-def _base_code(language: str) -> str:
-    """Texts are found to be in base languages, so that a regional code could never hold."""
-    base = language.lower().replace("_", "-").split("-")[0]
-    if language != base:
-        raise PydanticCustomError("language", f"{language!r} is not a base language code: write {base!r}")
-    return language
-
 
 def _named(given: object) -> object:
     """`use: [sambert]` is short for `use: [{engine: sambert}]`."""
@@ -148,14 +134,6 @@ def _named(given: object) -> object:
     if isinstance(given, Mapping | Use):
         return given
     raise PydanticCustomError("use", "should be an engine's name, or {engine: NAME, weight: NUMBER}")
-
-
-_MIN_ONE = Field(json_schema_extra={"minItems": 1})
-Some = Annotated[tuple[Name, ...], _MIN_ONE, BeforeValidator(_some)]
-Languages = Annotated[tuple[Annotated[Name, AfterValidator(_base_code)], ...], _MIN_ONE, BeforeValidator(_some)]
-Formats = Annotated[tuple[Format, ...], _MIN_ONE, BeforeValidator(_some)]
-Threshold = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Thresholds = Annotated[Mapping[Name, Threshold], Field(min_length=1)]  # engine -> number
 
 
 class Overrides(Typed):
@@ -295,8 +273,8 @@ class Rule(Overrides):
     when: When = Field(When(), description="conditions, all of which must hold; unset: always")
     use: Annotated[
         tuple[Annotated[Use, BeforeValidator(_named, json_schema_input_type=str | Use)], ...],
-        _MIN_ONE,
-        BeforeValidator(_some),
+        MIN_ONE,
+        BeforeValidator(some),
     ] = Field(description="engines, by name or as `{engine: NAME, weight: NUMBER}`")
 
 
@@ -306,8 +284,8 @@ class Policy(Typed):
     version: Literal[1] = Field(description="of this file's form")
     defaults: Terms = Field(Terms(), description="what holds in every rule that does not say otherwise")
     models: Mapping[Name, Name] = Field(default_factory=dict, description="alias -> `auto`, or an engine")
-    paused: Annotated[tuple[Name, ...], BeforeValidator(_listed)] = Field((), description="engines out of rotation now")
-    rules: Annotated[tuple[Rule, ...], _MIN_ONE, BeforeValidator(_some)] = Field(
+    paused: Names = Field((), description="engines out of rotation now")
+    rules: Annotated[tuple[Rule, ...], MIN_ONE, BeforeValidator(some)] = Field(
         description="the first whose `when` holds decides"
     )
     last_resort: Name | None = Field(
