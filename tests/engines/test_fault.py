@@ -185,6 +185,22 @@ asyncio.run(speak(engine))
     assert spoken == ["0.12"] * 3
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's help is Linux's")
+def test_a_worker_that_holds_its_lock_ends_with_its_parent() -> None:
+    done = in_a_process_of_its_own("""
+import os
+reader, writer = os.pipe()
+if os.fork() == 0:
+    os.dup2(writer, 1)
+    asyncio.run(speak(make(mode="hold_gil", after_s=0.12)))
+print(os.read(reader, 9).decode(), os.getpid(), flush=True)
+time.sleep(0.5)  # until the child holds
+os._exit(0)
+""")
+    # The child has its parent's stderr: `run` came back because it has ended too, long before its hour.
+    assert done.stdout.split()[0] == "0.12"
+
+
 # --- the gateway's own process ---------------------------------------------------------------------------
 
 
