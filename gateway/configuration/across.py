@@ -43,7 +43,7 @@ def note_voice_findings(
                 _note_own_voices(voices, (*path, engine), engine, own, info)
             spoken |= _languages(own, checked.get(engine))
         for index, language in enumerate(_listed(_mapping(voice).get("languages"))):
-            if spoken and "*" not in spoken and language not in spoken:
+            if isinstance(language, str) and spoken and not spoken & {"*", language}:
                 text = f"none of this voice's engines speaks {language!r} with it: map one, or take the language out"
                 voices.problem(("voices", name, "languages", index), text, warning=True)
 

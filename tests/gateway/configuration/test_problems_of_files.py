@@ -5,11 +5,19 @@ The mistakes are in mistakes.yaml, where anyone can add one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from ruamel.yaml import YAML
+
+from engines.registry import Registry
+from gateway.configuration.load import FILES, load_config, shipped_directory
+from gateway.configuration.problems import ConfigError
+
+KINDS = Registry.load()
 
 ENGINES = "version: 1\nengines:\n"
 VOICES = "version: 1\ndefault: ann\nvoices:\n"
@@ -137,3 +145,58 @@ def test_other_hosts_need_encryption(told: Callable[..., list[str]], host: str) 
         {"engines.yaml": f"{ENGINES}  echo: {{kind: small}}\n  far: {{kind: cloud, endpoint: 'HTTP://{host}/v1'}}\n"}
     )
     assert "unencrypted endpoint" in line
+
+
+DAMAGE = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ": ",
+    "\n",
+    "- ",
+    "~",
+    "&a ",
+    "*a",
+    "<<: ",
+    "!!x ",
+    "'",
+    '"',
+    "${",
+    "1",
+    "true",
+    "\t",
+    "{}",
+]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    file=st.sampled_from(sorted(FILES)), at=st.floats(0, 1), cut=st.integers(0, 9), put=st.sampled_from(["", *DAMAGE])
+)
+def test_damage_anywhere_is_told_in_lines_and_never_raised(
+    shipped: Mapping[str, str], tmp_path: Path, file: str, at: float, cut: int, put: str
+) -> None:
+    for name, text in shipped.items():
+        (tmp_path / name).write_text(text)
+    place = int(at * len(shipped[file]))
+    (tmp_path / file).write_text(shipped[file][:place] + put + shipped[file][place + cut :])
+    try:
+        load_config(tmp_path, KINDS, {"HOME": "/home/me"})
+    except ConfigError as error:
+        for problem in error.problems:
+            assert problem.file == str(tmp_path / file) or problem.path  # elsewhere only what refers to it
+            assert problem.line >= 1
+            assert problem.column >= 1
+            assert "\n" not in str(problem)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Mapping[str, str]:
+    """The shipped files, with a rule that uses every shape of condition."""
+    files = {name: (shipped_directory() / name).read_text() for name in FILES}
+    rule = (
+        "{name: x, use: [{engine: tone}], when: {max_chars: 4, languages: [zh], load_above: {tone: 1}, stream: true,\n"
+    )
+    rule += "    hours: '22:00-06:00 Asia/Shanghai', share: {percent: 5, by: key}, not: {voices: [narrator]}}}"
+    return {**files, "policies.yaml": files["policies.yaml"].replace("\nrules:\n", f"\nrules:\n  - {rule}\n")}
