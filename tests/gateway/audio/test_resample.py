@@ -73,7 +73,7 @@ def test_equal_rates_pass_through_untouched() -> None:
 
 def test_equal_rates_and_plain_formats_import_no_library() -> None:
     code = (
-        "import sys; from gateway.audio import encode, files, pcm, resample, rates\n"
+        "import sys; from gateway.audio import encode, files, resample, rates\n"
         "resample.Resampler(8000, 8000).process(bytes(4)); encode.open_encoder('wav', 8000).encode(bytes(4))\n"
         "print(sorted({'av', 'numpy', 'soxr', 'soundfile'} & set(sys.modules)))"
     )
