@@ -77,7 +77,9 @@ def _measure(config: Path, folder: Path, rounds: int, seconds: float, count: int
 def _gateway(config: Path, folder: Path) -> Server:
     port = free_port()
     arguments = ["-m", "gateway", "serve", "--config", str(config), "--port", str(port)]
-    return Server(arguments, port, folder / "gateway.log", {"VOXGATE_DATA": str(folder / "data")})
+    # a data directory of its own: a gateway would take over the workers that the one before it left running
+    data_dir = folder / f"data-{port}"
+    return Server(arguments, port, folder / "gateway.log", {"VOXGATE_DATA": str(data_dir)})
 
 
 if __name__ == "__main__":

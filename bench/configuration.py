@@ -6,7 +6,7 @@ from pathlib import Path
 
 #: tone's beeps are long here, so that a short text makes a clip of about 100 kB: 0.4 s a word, at 64 kbit/s
 FILES = {
-    "gateway.yaml": "version: 1\n",
+    "gateway.yaml": "version: 1\ndata_dir: ${VOXGATE_DATA}\n",
     "engines.yaml": """\
 version: 1
 engines:
