@@ -1,8 +1,5 @@
 """JSON Schemas of the configuration files, for completion and checks in editors: config/schema/*.json.
 
-    python -m gateway.configuration.schema --write config/schema
-    python -m gateway.configuration.schema --check config/schema
-
 Generated from the types that read the files. Knows nothing about kinds of other packages: the schema lets them pass.
 """
 
@@ -10,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,7 +14,6 @@ from pydantic import BaseModel
 from engines.contract import EngineKind
 from engines.registry import Registry
 from gateway.configuration.engines import Common, EnginesFile
-from gateway.configuration.generated import generate
 from gateway.configuration.settings import Settings
 from gateway.voices import Voices
 from policies.types import Policy, Terms
@@ -118,9 +113,7 @@ def _for_people(schema: Any) -> Any:
 
 
 def files() -> dict[str, str]:
-    """File name -> content."""
-    return {name: json.dumps(one, indent=2, ensure_ascii=False) + "\n" for name, one in schemas().items()}
-
-
-if __name__ == "__main__":
-    generate(files, Path("config/schema"))
+    """Path in the repository -> content."""
+    return {
+        f"config/schema/{name}": json.dumps(one, indent=2, ensure_ascii=False) + "\n" for name, one in schemas().items()
+    }
