@@ -7,6 +7,7 @@ lock is free again. Knows nothing about what becomes of a worker that was met.
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from msgspec import MsgspecError
 
@@ -87,7 +88,7 @@ async def _meet(spec: WorkerSpec, place: Place, spawning: _Spawning) -> Attachme
         else:
             ours = spawning.at(connection)
             try:
-                hello = await _greet(spec, connection, deadline)
+                hello = await _greet(spec, place, connection, deadline)
                 if hello is not None:
                     return Attachment(spec, place, connection, hello, ours)
                 connection.close()  # it retires: its successor will be at the same place
@@ -110,12 +111,11 @@ async def _meet(spec: WorkerSpec, place: Place, spawning: _Spawning) -> Attachme
         pause = min(TRY_MOST_S, pause * 1.5)
 
 
-async def _greet(spec: WorkerSpec, connection: Connection, deadline: float) -> wire.Hello | None:
+async def _greet(spec: WorkerSpec, place: Place, connection: Connection, deadline: float) -> wire.Hello | None:
     """Wait until the engine has started; None when this worker is about to go. Raises `Unavailable` and `Hangup`."""
     try:
-        async with asyncio.timeout_at(deadline):
-            await connection.call(Call.ATTACH, wire.encode(Attach(spec.fingerprint)))
-            reply = await connection.next_reply()
+        await connection.call(Call.ATTACH, wire.encode(Attach(spec.fingerprint)))
+        reply = await _first_reply(spec, place, connection, deadline)
     except TimeoutError:
         await _end_if_stuck(connection)
         raise Unavailable(
@@ -138,19 +138,50 @@ async def _greet(spec: WorkerSpec, connection: Connection, deadline: float) -> w
         raise Unavailable(f"the worker of {spec.instance} broke the protocol: {error}") from error
 
 
+async def _first_reply(spec: WorkerSpec, place: Place, connection: Connection, deadline: float) -> wire.Frame:
+    """The answer to our greeting. Raises `TimeoutError`, and `Hangup` after killing a worker that hangs.
+
+    One that says in its lock file that it has started answers at once, or hangs: its last gateway may have left before
+    it could notice.
+    """
+    loop = asyncio.get_running_loop()
+    reading = asyncio.create_task(connection.next_reply())
+    try:
+        while True:
+            started = place.has_started()
+            await asyncio.wait([reading], timeout=max(0.0, min(spec.hang_timeout_s, deadline - loop.time())))
+            if not reading.done():
+                await asyncio.wait([reading], timeout=0.1)  # perhaps it was we who stood still
+            if reading.done():
+                return reading.result()
+            if loop.time() >= deadline:
+                raise TimeoutError
+            if started:
+                log = logging.getLogger(f"voxgate.engine.{spec.instance}")
+                log.error("process %d was found hanging: killed", connection.peer()[0])
+                _kill(connection)
+                raise Hangup("killed")
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+
+def _kill(connection: Connection) -> None:
+    process = Process(connection.peer()[0])
+    process.kill()
+    process.close()
+
+
 async def _end_if_stuck(connection: Connection) -> None:
     """A worker whose start takes too long ends by itself once we leave, unless its event loop is stuck too."""
-    process = Process(connection.peer()[0])
     try:
         async with asyncio.timeout(GRACE_S):
             await connection.call(Call.PING)
             await connection.next_reply()
     except (TimeoutError, WireError):
-        process.kill()
+        _kill(connection)
     except Hangup:
         pass
-    finally:
-        process.close()
 
 
 async def _death(spec: WorkerSpec, spawned: Spawned | None) -> Unavailable:

@@ -24,12 +24,23 @@ from engines.worker.spec import WorkerSpec
 MAX_PATH_BYTES = 107
 
 
+#: in the lock file once the engine has started
+STARTED = b"started"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Paths of one worker, in one directory."""
 
     socket: Path
     lock: Path
+
+    def has_started(self) -> bool:
+        """Did the worker here say that its engine has started: then it answers, or it hangs."""
+        try:
+            return self.lock.read_bytes() == STARTED
+        except OSError:
+            return False
 
 
 def prepare_place(spec: WorkerSpec) -> Place:
@@ -82,6 +93,12 @@ class Lock:
             return self._open and os.path.samestat(os.fstat(self.fd), os.stat(self._path))
         except FileNotFoundError:
             return False
+
+    def mark(self, state: bytes) -> None:
+        """Write what others may read in the file: a worker that hangs cannot tell them otherwise."""
+        if self._open:
+            os.ftruncate(self.fd, 0)
+            os.pwrite(self.fd, state, 0)
 
     def close(self) -> None:
         """Let go of this copy. Idempotent."""

@@ -22,7 +22,7 @@ from engines.slots import Slots
 from engines.worker import wire
 from engines.worker.border import keep_rules, one_line
 from engines.worker.load import create_engine, resident_bytes
-from engines.worker.place import Lock
+from engines.worker.place import STARTED, Lock
 from engines.worker.spec import Duty
 from engines.worker.wire import Call, Connection, Failure, Hangup, Hello, Reply, WireError
 
@@ -33,6 +33,8 @@ FIRST_CALL_S = 10.0
 ACCEPT_PAUSE_S = 1.0
 #: how often the engine's `info` is looked at, and whether the lock and the socket are still in their place
 LOOK_PERIOD_S = 1.0
+#: an event loop that stands still so long, when no gateway has noticed before, never moves again
+STUCK_S = 60.0
 #: a last word to those who are attached, and the engine's `close`, take no longer
 FAREWELL_S = 1.0
 CLOSE_S = 5.0
@@ -82,10 +84,13 @@ class Worker:
 
     async def _start(self) -> None:
         """Load the engine, then look after its `info` and its place."""
+        self._wind_alarm(self._duty.start_timeout_s + STUCK_S)
+        self._lock.mark(b"")
         try:
             engine = self._engine = create_engine(self._duty)
             await engine.start()
             self._take(engine.info, resident_bytes())
+            self._lock.mark(STARTED)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # also SystemExit, which some libraries raise
@@ -100,6 +105,7 @@ class Worker:
             self.retire()
             return
         while True:
+            self._wind_alarm(max(STUCK_S, 4 * self._duty.hang_timeout_s))
             await asyncio.sleep(LOOK_PERIOD_S)
             if not self._retiring and not self._is_found():
                 log.warning("retires: its place %s was emptied", self._duty.socket)
@@ -107,6 +113,14 @@ class Worker:
             if (info := engine.info) != self._hello.info:
                 self._take(info, self._hello.started_bytes)
                 self._tell()
+
+    def _wind_alarm(self, seconds: float) -> None:
+        """Have the kernel end this process unless this is called again in time.
+
+        A worker whose interpreter lock is held for ever cannot end itself, and once every gateway has left nobody else
+        would. The alarm needs neither the lock nor a gateway.
+        """
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def _is_found(self) -> bool:
         """Are lock and socket still where gateways look for them."""

@@ -80,6 +80,8 @@ class Duty:
     data_dir: str
     fingerprint: str
     linger_s: float
+    start_timeout_s: float
+    hang_timeout_s: float
     socket: str  # path to bind
     lock: str  # path of the lock file
     lock_fd: int  # the lock, held, inherited

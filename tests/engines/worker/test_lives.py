@@ -128,6 +128,17 @@ async def test_a_stopped_worker_is_killed_too_and_its_place_is_free_again(place:
     assert engine.pid != pid
 
 
+async def test_a_worker_found_hanging_is_killed_and_replaced(place: Workplace) -> None:
+    first = await place.started(hang_timeout_s=0.4)
+    pid = first.pid
+    assert pid
+    os.kill(pid, signal.SIGSTOP)
+    await first.close()  # before it noticed
+    second = await place.started(hang_timeout_s=0.4)
+    assert second.pid != pid
+    assert len(await say(second, "say 1")) == 1
+
+
 async def test_a_worker_above_its_memory_limit_is_replaced_without_cutting_speech(
     place: Workplace, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -234,10 +245,27 @@ async def test_a_start_that_takes_too_long_is_given_up_with_advice(place: Workpl
     await eventually(lambda: not list(place.run_dir.iterdir()))  # the worker went by itself
 
 
+async def test_a_worker_told_to_end_while_it_starts_makes_room(place: Workplace) -> None:
+    engine = place.engine(options={"start": "wait"})
+    start = asyncio.create_task(engine.start())
+    (lock,) = await _files(place, "*.lock")
+    await _files(place, "*.sock")
+    (first,) = [one for one in psutil.Process().children() if "engines.worker" in one.cmdline()]
+    await eventually(
+        lambda: Path(f"/proc/{first.pid}/status").read_text().split("SigCgt:")[1].split()[0][-4] in "4567c"
+    )
+    first.terminate()
+    await eventually(lambda: not alive(first.pid))
+    place.touch("go")
+    await start
+    assert engine.pid != first.pid
+    assert lock.read_bytes() == b"started"
+
+
 async def test_everyone_who_waits_for_a_slow_start_gets_the_same_worker(place: Workplace) -> None:
     engines = [place.engine(options={"start": "wait"}) for _ in range(3)]
     starts = [asyncio.create_task(engine.start()) for engine in engines]
-    await eventually(lambda: list(place.run_dir.glob("*.sock")) if place.run_dir.exists() else [])
+    await _files(place, "*.sock")
     place.touch("go")
     await asyncio.gather(*starts)
     assert len({engine.pid for engine in engines}) == 1
@@ -246,7 +274,7 @@ async def test_everyone_who_waits_for_a_slow_start_gets_the_same_worker(place: W
 async def test_closing_during_a_start_ends_it(place: Workplace) -> None:
     engine = place.engine(options={"start": "wait"})
     start = asyncio.create_task(engine.start())
-    await eventually(lambda: list(place.run_dir.glob("*.sock")) if place.run_dir.exists() else [])
+    await _files(place, "*.sock")
     await engine.close()
     with pytest.raises(Unavailable, match="is closed"):
         await start
@@ -383,3 +411,9 @@ async def test_a_worker_leaves_its_directory_clean(place: Workplace) -> None:
     assert {path.suffix for path in folder.iterdir()} == {".sock", ".lock"}
     await engine.close()
     await eventually(lambda: not list(folder.iterdir()))
+
+
+async def _files(place: Workplace, pattern: str) -> list[Path]:
+    """The files of the run directory, once there are any."""
+    await eventually(lambda: place.run_dir.exists() and list(place.run_dir.glob(pattern)))
+    return list(place.run_dir.glob(pattern))
