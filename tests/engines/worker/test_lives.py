@@ -251,9 +251,7 @@ async def test_a_worker_told_to_end_while_it_starts_makes_room(place: Workplace)
     (lock,) = await _files(place, "*.lock")
     await _files(place, "*.sock")
     (first,) = [one for one in psutil.Process().children() if "engines.worker" in one.cmdline()]
-    await eventually(
-        lambda: Path(f"/proc/{first.pid}/status").read_text().split("SigCgt:")[1].split()[0][-4] in "4567c"
-    )
+    await eventually(lambda: _catches(first.pid, signal.SIGTERM))
     first.terminate()
     await eventually(lambda: not alive(first.pid))
     place.touch("go")
@@ -417,3 +415,9 @@ async def _files(place: Workplace, pattern: str) -> list[Path]:
     """The files of the run directory, once there are any."""
     await eventually(lambda: place.run_dir.exists() and list(place.run_dir.glob(pattern)))
     return list(place.run_dir.glob(pattern))
+
+
+def _catches(pid: int, number: int) -> bool:
+    """Has the process a handler for this signal yet (proc_pid_status(5), SigCgt)."""
+    caught = Path(f"/proc/{pid}/status").read_text().split("SigCgt:")[1].split()[0]
+    return bool(int(caught, 16) & 1 << number - 1)
