@@ -119,10 +119,12 @@ class Refused(SpeechError):
 
 
 class Interrupted(SpeechError):
-    """The speech stopped after its first audio and could not be completed."""
+    """The speech stopped after its first audio. Another engine may go on at the border of a sentence, by policy."""
 
     code = "interrupted"
     status = 502
+    try_next = True
+    health = "hurt"
 
 
 #: every class by its code: how an error crosses a process border

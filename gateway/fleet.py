@@ -145,16 +145,18 @@ class Fleet:
         """One try to start; True when the engine is up."""
         name, began = member.entry.name, asyncio.get_running_loop().time()
         member.lost.clear()
+        timer = asyncio.timeout(member.entry.start_timeout_s)
         try:
-            async with asyncio.timeout(member.entry.start_timeout_s):
+            async with timer:
                 await member.guarded.engine.start()
         except SpeechError as error:
             reason = error.message
-        except TimeoutError:
-            reason = f"did not start within {member.entry.start_timeout_s:g} s (start_timeout_s in engines.yaml)"
         except Exception as error:
-            logger.exception("engine %s failed to start", name)
-            reason = f"failed to start: {type(error).__name__}: {error}"
+            if timer.expired():
+                reason = f"did not start within {member.entry.start_timeout_s:g} s (start_timeout_s in engines.yaml)"
+            else:
+                logger.exception("engine %s failed to start", name)
+                reason = f"failed to start: {type(error).__name__}: {error}"
         else:
             self._take_info(member)
             self._board.set_state(name, "up")

@@ -216,3 +216,10 @@ def test_bytes_that_are_no_http_are_refused(gateway: Gateway) -> None:
     with gateway.connection() as connection:
         connection.sendall(b"hello\r\n\r\n")
         assert read_all(connection).startswith(b"HTTP/1.1 400")
+
+
+def test_a_body_that_never_ends_is_given_up(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.http.body.BODY_WITHIN_S", 0.2)
+    with gateway.connection() as connection:
+        connection.sendall(b"POST /v1/speech HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 408 ")
