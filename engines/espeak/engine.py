@@ -19,7 +19,7 @@ from engines.espeak.speaker import Speaker, Utterance
 from engines.espeak.text import clean, parse_ssml, require_speakable
 from engines.espeak.voices import Catalogue
 
-#: chunks of 60 ms that may wait for a listener: enough to be ahead, little enough to stop soon
+#: chunks that may wait for a listener: enough to be ahead, little enough to stop soon
 _AHEAD_CHUNKS = 4
 _SPEED_MIN, _SPEED_MAX = 0.1, 10.0
 _SELF_TEST = (("zh", "今天天气很好"), ("yue", "今日天氣好好"))
@@ -70,7 +70,7 @@ class EspeakEngine:
             raise Unavailable("espeak-ng is not started")
 
     async def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
-        """Speak; chunks of at most 60 ms with the words that ended. Raises Unsupported and InvalidRequest."""
+        """Speak; chunks of 200 ms or so, the first one shorter, with the words that ended. Raises Unsupported and InvalidRequest."""
         utterance = self._utterance(request)
         await self.check()
         free = self._free

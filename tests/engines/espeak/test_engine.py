@@ -57,7 +57,8 @@ async def test_speech_is_as_long_and_as_loud_as_people_speak(
     assert least_s < seconds(chunks) < most_s
     assert rms(pcm_of(chunks)) > 1000
     assert {chunk.sample_rate for chunk in chunks} == {22050}
-    assert max(chunk.seconds for chunk in chunks) <= 0.06
+    assert chunks[0].seconds <= 0.1
+    assert max(chunk.seconds for chunk in chunks) <= 0.3
 
 
 async def test_mandarin_is_read_and_not_spelt(say: Say) -> None:
