@@ -167,7 +167,8 @@ class Terms(Typed):
         1, description="how often the same engine is tried again before any audio was heard"
     )
     hedge_after_ms: Annotated[int, Field(gt=0)] | None = Field(
-        None, description="milliseconds after which the next engine is started beside a silent one; unset: never"
+        None,
+        description="milliseconds after which the next engine is started beside a silent one (no effect in this version)",
     )
     order: Order = Field(
         "listed",

@@ -76,7 +76,7 @@ class Redis(Section):
     """A Redis that several gateways share; without one, each keeps its own state."""
 
     url: Annotated[str, AfterValidator(_redis_url)] = Field(
-        "", description="`redis://`, `rediss://` or `unix://`; empty: none"
+        "", description="`redis://`, `rediss://` or `unix://`; empty: none (no effect in this version)"
     )
     password_env: str = Field("", description="name of the environment variable that holds the password")
     prefix: str = Field("voxgate:", description="what every key in Redis begins with")
@@ -100,10 +100,12 @@ class CacheSettings(Section):
 class Limits(Section):
     """What each key may use unless it says otherwise itself. 0: no limit."""
 
-    requests_per_minute: NotNegative = Field(0, description="requests in a minute")
-    characters_per_minute: NotNegative = Field(0, description="characters of text in a minute")
-    audio_seconds_per_day: NotNegative = Field(0, description="seconds of speech in a day")
-    in_flight: NotNegative = Field(0, description="requests at the same time")
+    requests_per_minute: NotNegative = Field(0, description="requests in a minute (no effect in this version)")
+    characters_per_minute: NotNegative = Field(
+        0, description="characters of text in a minute (no effect in this version)"
+    )
+    audio_seconds_per_day: NotNegative = Field(0, description="seconds of speech in a day (no effect in this version)")
+    in_flight: NotNegative = Field(0, description="requests at the same time (no effect in this version)")
 
 
 class Input(Section):
