@@ -168,7 +168,7 @@ class Terms(Typed):
     )
     hedge_after_ms: Annotated[int, Field(gt=0)] | None = Field(
         None,
-        description="milliseconds after which the next engine is started beside a silent one (no effect in this version)",
+        description="milliseconds until the next engine starts beside a silent one (no effect in this version)",
     )
     order: Order = Field(
         "listed",
