@@ -7,13 +7,15 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
-from gateway.audio import flac
-from gateway.audio.encode import open_encoder
-from gateway.audio.wav import wav_header
+from gateway.audio.encode import Encoder, open_encoder
 from gateway.request import Format
+
+if TYPE_CHECKING:
+    import soundfile
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -36,33 +38,38 @@ class ClipWriter:
 
     def __init__(self, path: str | os.PathLike[str], format: Format, sample_rate: int) -> None:
         self.path = Path(path)
-        self._format = format
         self._target = Path(os.path.realpath(path))  # the file behind a link is replaced, not the link
         self._part: Path | None = None
         self._file: BinaryIO | None = None
-        self._head = b""  # the first bytes, which the end changes
-        self._samples = 0
-        self._encoder = open_encoder(format, sample_rate)
+        self._sound: _Sound | None = None
         try:
             self._file = self._open()
+            self._sound = _open_sound(self._file, format, sample_rate, seekable=self._part is not None)
+        except OSError as fault:
+            self.abort()
+            raise self._unwritten(fault) from fault
+        except BaseException:
+            self.abort()
+            raise
+
+    def write(self, pcm: bytes) -> None:
+        """Encode `pcm` and write what comes of it."""
+        if self._sound is None:
+            raise ValueError("the clip is closed")
+        try:
+            self._sound.write(pcm)
         except OSError as fault:
             self.abort()
             raise self._unwritten(fault) from fault
 
-    def write(self, pcm: bytes) -> None:
-        """Encode `pcm` and write what comes of it."""
-        self._samples += len(pcm) // 2
-        self._put(self._encoder.encode(pcm))
-
     def finish(self) -> None:
         """Complete the file and give it its name."""
-        self._put(self._encoder.finish())
-        file, part = self._file, self._part
-        if file is None:
+        file, part, sound = self._file, self._part, self._sound
+        if file is None or sound is None:
             raise ValueError("the clip is closed")
         try:
+            sound.finish()
             if part is not None:
-                self._tell_length(file)
                 file.flush()
                 os.fsync(file.fileno())
             file.close()
@@ -71,14 +78,15 @@ class ClipWriter:
         except OSError as fault:
             self.abort()
             raise self._unwritten(fault) from fault
-        self._file = self._part = None
-        self._encoder.close()
+        self._file = self._part = self._sound = None
 
     def abort(self) -> None:
         """Give the clip up and remove what was written. Does nothing after `finish`."""
-        self._encoder.close()
+        sound, self._sound = self._sound, None
         file, self._file = self._file, None
         part, self._part = self._part, None
+        if sound is not None:
+            sound.close()
         if file is not None:
             with contextlib.suppress(OSError):  # what cannot be flushed is not wanted any more
                 file.close()
@@ -102,30 +110,9 @@ class ClipWriter:
         if not stat.S_ISREG(mode):
             return self._target.open("wb")  # a folder says so itself
         part = self._target.with_name(f".voxgate-{secrets.token_hex(8)}.part")
-        file = part.open("xb")
+        file = part.open("x+b")
         self._part = part
         return file
-
-    def _put(self, encoded: bytes) -> None:
-        if self._file is None:
-            raise ValueError("the clip is closed")
-        if len(self._head) < flac.HEAD_BYTES:
-            self._head += encoded[: flac.HEAD_BYTES - len(self._head)]
-        try:
-            self._file.write(encoded)
-        except OSError as fault:
-            self.abort()
-            raise self._unwritten(fault) from fault
-
-    def _tell_length(self, file: BinaryIO) -> None:
-        if self._format == "wav":
-            head = wav_header(self._encoder.sample_rate, self._samples * 2)
-        elif self._format == "flac":
-            head = flac.with_length(self._head, self._samples)
-        else:
-            return
-        file.seek(0)
-        file.write(head)
 
     def _unwritten(self, fault: OSError) -> ClipNotWritten:
         reason = fault.strerror or str(fault)
@@ -133,3 +120,100 @@ class ClipWriter:
         if isinstance(fault, FileNotFoundError):
             reason, advice = f"there is no folder {self._target.parent}", "create it first"
         return ClipNotWritten(fault.errno, f"{self.path} cannot be written: {reason}; {advice}")
+
+
+class _Sound(Protocol):
+    """PCM into a file. Raises the file's OSErrors."""
+
+    def write(self, pcm: bytes) -> None: ...
+    def finish(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def _open_sound(file: BinaryIO, format: Format, sample_rate: int, *, seekable: bool) -> _Sound:
+    """libsndfile where the head can be mended at the end, the encoders of streams for all else."""
+    if seekable and format in ("wav", "flac"):
+        return _Seekable(file, format, sample_rate)
+    return _Streamed(file, open_encoder(format, sample_rate))
+
+
+class _Streamed:
+    def __init__(self, file: BinaryIO, encoder: Encoder) -> None:
+        self._file, self._encoder = file, encoder
+
+    def write(self, pcm: bytes) -> None:
+        self._file.write(self._encoder.encode(pcm))
+
+    def finish(self) -> None:
+        self._file.write(self._encoder.finish())
+        self._encoder.close()
+
+    def close(self) -> None:
+        self._encoder.close()
+
+
+class _Seekable:
+    """Through soundfile, which writes the true length into the head when it closes."""
+
+    def __init__(self, file: BinaryIO, format: Format, sample_rate: int) -> None:
+        import soundfile
+
+        self._file = _Remembering(file)
+        self._sound: soundfile.SoundFile = soundfile.SoundFile(
+            self._file, "w", samplerate=sample_rate, channels=1, subtype="PCM_16", format=format.upper()
+        )
+        self._odd = b""  # half a sample, when a piece was cut inside one
+        self._errors: tuple[type[Exception], ...] = (soundfile.SoundFileError, AssertionError)
+
+    def write(self, pcm: bytes) -> None:
+        whole = self._odd + pcm
+        cut = len(whole) & ~1
+        self._odd = whole[cut:]
+        self._do(lambda: self._sound.buffer_write(whole[:cut], dtype="int16"))
+
+    def finish(self) -> None:
+        self._do(self._sound.close)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._do(self._sound.close)
+
+    def _do(self, act: Callable[[], object]) -> None:
+        """libsndfile knows that a write failed, not why: the file's own error is what people need."""
+        try:
+            act()
+        except self._errors as fault:
+            raise self._file.fault or OSError(errno.EIO, str(fault)) from fault
+        if self._file.fault is not None:
+            raise self._file.fault
+
+
+class _Remembering:
+    """A file for libsndfile, which calls back from C, where an exception would be printed and lost."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.fault: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        return self._try(lambda: self._file.write(data))
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._try(lambda: self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return self._try(self._file.tell)
+
+    def flush(self) -> None:
+        pass
+
+    def _try(self, act: Callable[[], int]) -> int:
+        if self.fault is None:
+            try:
+                return act()
+            except OSError as fault:
+                self.fault = fault
+        return 0
