@@ -110,7 +110,10 @@ class Library:
                 self._lib = ctypes.CDLL(copy, mode=os.RTLD_LOCAL | os.RTLD_NOW)
                 _declare(self._lib)
             except (OSError, AttributeError) as error:
-                raise Unavailable(f"libespeak-ng does not load: {error}; reinstall espeakng-loader") from error
+                raise Unavailable(
+                    f"libespeak-ng does not load: {error}; set TMPDIR to a folder on a file system that is not mounted "
+                    "noexec, or reinstall espeakng-loader"
+                ) from error
             self.sample_rate: int = self._lib.espeak_Initialize(
                 _OUTPUT_SYNCHRONOUS, BUFFER_MS, os.fsencode(data), _DONT_EXIT
             )
