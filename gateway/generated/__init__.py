@@ -1,4 +1,4 @@
-"""Files that are made from types: schemas, references, tables of documents.
+"""Files, and parts of files, that are made from types: schemas, references, tables of documents.
 
     python -m gateway.generated --write
     python -m gateway.generated --check
@@ -31,3 +31,16 @@ def write(files: Files, root: Path) -> list[str]:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(files[path], encoding="utf-8")
     return written
+
+
+def put_between(document: str, name: str, text: str) -> str:
+    """The document with `text` between its lines `<!-- generated: NAME -->` and `<!-- end: NAME -->`.
+
+    Raises ValueError when it has not just one such pair.
+    """
+    first, last = f"<!-- generated: {name} -->\n", f"<!-- end: {name} -->"
+    before, opened, rest = document.partition(first)
+    _, closed, after = rest.partition(last)
+    if not (opened and closed) or first in rest or last in after:
+        raise ValueError(f"the document needs one line {first.strip()!r} and, below it, one {last!r}")
+    return f"{before}{first}{text}{last}{after}"

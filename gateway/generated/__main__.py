@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from gateway.configuration import reference, schema
-from gateway.generated import Files, stale, write
+from gateway.generated import Files, commands, errors, stale, write
 
 
-def files() -> Files:
-    """Every generated file, by its path."""
-    return {**schema.files(), **reference.files()}
+def files(root: Path) -> Files:
+    """Every generated file, by its path. `root`: where documents are read of which only a part is generated."""
+    return {**schema.files(), **reference.files(), **commands.files(), **errors.files(root)}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,9 +25,9 @@ def command(root: Path, writes: bool, checks: bool) -> None:
     if writes == checks:
         raise click.UsageError("say --write or --check")
     if writes:
-        for path in write(files(), root):
+        for path in write(files(root), root):
             click.echo(f"wrote {root / path}")
-    elif found := stale(files(), root):
+    elif found := stale(files(root), root):
         for path in found:
             click.echo(f"{root / path} is not as generated: run `python -m gateway.generated --write`", err=True)
         sys.exit(1)
