@@ -66,6 +66,7 @@ class Failover:
                     async with aclosing(self._attempt(attempt, clause)) as audio:
                         async for spoken in audio:
                             heard += 1
+                            self.served.audio_s += spoken.chunk.seconds
                             yield spoken
                 except SpeechError as error:
                     errors.append(error)

@@ -34,7 +34,7 @@ from gateway.request import ClientRequest
 from gateway.runtime import Runtime
 from gateway.text.script import Clause, Script
 from policies.decide import decide, degraded
-from policies.explain import plan_fields
+from policies.explain import passed_over, plan_fields
 from policies.types import Plan, Snapshot
 
 #: PCM is encoded in pieces of this length, so that a long clause does not keep the event loop from others
@@ -232,7 +232,7 @@ class Speech:
         if served.cache == "bypass" or len(set(served.clause_engines)) != 1 or served.bytes_out > LARGEST_CLIP_BYTES:
             return
         data = finish_clip(self.request.format, b"".join(gathered))
-        clip = Clip(data, served.engine, served.engine_voice, _audio_s(served))
+        clip = Clip(data, served.engine, served.engine_voice, served.audio_s)
         await self.runtime.cache.put(_key(served.engine, self.prepared, self.snapshot, self.runtime), clip)
 
     async def end(self, error: BaseException | None) -> None:
@@ -242,7 +242,6 @@ class Speech:
             return
         served.total_s = self._elapsed_s()
         if served.cache != "hit":
-            served.audio_s = _audio_s(served)
             served.cost = sum(self._cost(attempt) for attempt in served.attempts if not attempt.error)
         if error is None:
             served.outcome = "complete"
@@ -348,16 +347,13 @@ def explain(request: ClientRequest, config: Config, snapshot: Snapshot) -> dict[
     """
     prepared = Preparing(config).prepare(request)
     target, script = prepared.target, prepared.script
-    plan = decide(with_draw(prepared.ask, request.input), snapshot, config.policy)
+    ask = with_draw(prepared.ask, request.input)
+    plan = decide(ask, snapshot, config.policy)
     return {
         "rule": plan.rule,
         "model": request.model,
         "voice": target.voice,
         "chars": script.chars,
         "clauses": [{"text": clause.text, "language": clause.language} for clause in script.clauses],
-        **plan_fields(plan),
+        **plan_fields(plan, passed_over(ask, snapshot, config.policy)),
     }
-
-
-def _audio_s(served: Served) -> float:
-    return sum(attempt.audio_s for attempt in served.attempts if not attempt.error)

@@ -52,7 +52,7 @@ class Served:
     engine: str = ""  # the engine heard first
     engine_voice: str = ""
     clause_engines: list[str] = field(default_factory=list)  # who spoke each clause, as far as spoken
-    audio_s: float = 0.0
+    audio_s: float = 0.0  # released to the client so far
     bytes_out: int = 0
     first_audio_s: float | None = None  # since the request came in
     total_s: float | None = None

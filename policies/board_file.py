@@ -55,6 +55,7 @@ class BoardEngine(Typed):
     since: Moment | None = None
     load: float | None = None  # worked out from the others: written, and not read
     expected_first_audio_s: float | None = None  # likewise, for a sentence of `SENTENCE_S`
+    about: Any = None  # what the engine is, as opposed to how it is: written, and not read
 
 
 class BoardFile(Typed):
@@ -62,6 +63,8 @@ class BoardFile(Typed):
 
     now: Moment | None = None
     engines: Mapping[str, BoardEngine] = Field(default_factory=dict)
+    disabled: Any = None  # both are written by a gateway, and not read
+    plugins: Any = None
 
 
 def snapshot_from(data: object, engines: Mapping[str, EngineState], *, now: datetime | None = None) -> Snapshot:

@@ -70,7 +70,10 @@ class EspeakEngine:
             raise Unavailable("espeak-ng is not started")
 
     async def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
-        """Speak; chunks of 200 ms or so, the first one shorter, with the words that ended. Raises Unsupported and InvalidRequest."""
+        """Speak; chunks of 200 ms or so, the first shorter, with the words that ended.
+
+        Raises Unsupported and InvalidRequest.
+        """
         utterance = self._utterance(request)
         await self.check()
         free = self._free

@@ -6,6 +6,7 @@ from litestar import Request, Response, route
 from litestar.enums import HttpMethod
 from litestar.handlers import HTTPRouteHandler
 
+from gateway.http.access import sees_details
 from gateway.http.errors import error_object
 from gateway.http.ids import request_id_of
 from gateway.runtime import Runtime
@@ -27,13 +28,14 @@ def health_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
     async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
         states = runtime.board.snapshot().engines
         able = any(state.state == "up" for state in states.values())
-        about = {name: {"state": state.state, "reason": state.reason or None} for name, state in states.items()}
+        about: dict[str, Any] = {}
+        if sees_details(request.scope):
+            told = {name: {"state": state.state, "reason": state.reason or None} for name, state in states.items()}
+            about = {"engines": told}
         if able:
-            return Response({"ready": True, "engines": about})
+            return Response({"ready": True, **about})
         request_id = request_id_of(request.scope)
         error = error_object("no engine can speak now", status=503, code="not_ready", request_id=request_id)
-        return Response(
-            error | {"ready": False, "engines": about}, status_code=503, headers={"x-request-id": request_id}
-        )
+        return Response(error | {"ready": False, **about}, status_code=503, headers={"x-request-id": request_id})
 
     return [alive, ready]

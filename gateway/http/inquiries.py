@@ -76,16 +76,16 @@ def outcome_fields(served: Served) -> dict[str, Any]:
         "clause_engines": list(served.clause_engines),  # by clause, as far as spoken
         "audio_s": round(served.audio_s, 3),
         "bytes": served.bytes_out,
-        "first_audio_s": served.first_audio_s,
-        "total_s": served.total_s,
+        "first_audio_s": _rounded(served.first_audio_s),
+        "total_s": _rounded(served.total_s),
         "attempts": [
             {
                 "engine": one.engine,
                 "voice": one.voice,
                 "clause": one.clause,
-                "started_s": one.started_s,
-                "first_audio_s": one.first_audio_s,
-                "ended_s": one.ended_s,
+                "started_s": _rounded(one.started_s),
+                "first_audio_s": _rounded(one.first_audio_s),
+                "ended_s": _rounded(one.ended_s),
                 "audio_s": round(one.audio_s, 3),
                 "error": {"code": one.error, "message": one.message} if one.error else None,
             }
@@ -93,3 +93,7 @@ def outcome_fields(served: Served) -> dict[str, Any]:
         ],
         "error": {"code": served.error, "message": served.message} if served.error else None,
     }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)

@@ -3,15 +3,18 @@
 import difflib
 from typing import Any
 
-from litestar import get
+from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
+from engines.contract import EngineInfo
 from gateway.configuration.load import Config
+from gateway.http.access import sees_details
 from gateway.refusals import ModelNotFound
 from gateway.runtime import Runtime
 from gateway.target import AUTO
-from policies.types import EngineState, Snapshot
+from policies.board_file import board_fields
+from policies.types import Snapshot
 
 
 def listing_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
@@ -37,15 +40,17 @@ def listing_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
         return {"object": "list", "data": found, "voices": found}
 
     @get("/engines", summary="State and load of the engines, and what became of each plugin", tags=["listings"])
-    async def list_engines() -> dict[str, Any]:
-        snapshot, entries = runtime.board.snapshot(), runtime.config.engines
-        return {
-            "now": snapshot.now.isoformat(timespec="seconds"),
-            "engines": {
-                name: {"kind": entries[name].kind.name if name in entries else "", **engine_fields(state)}
-                for name, state in snapshot.engines.items()
-            },
-            "disabled": [name for name, entry in entries.items() if not entry.enabled],
+    async def list_engines(request: Request[Any, Any, Any]) -> dict[str, Any]:
+        snapshot = runtime.board.snapshot()
+        board = board_fields(snapshot)
+        if not sees_details(request.scope):
+            for engine in board["engines"].values():
+                del engine["reason"]
+            return board
+        for name, engine in board["engines"].items():
+            engine["about"] = about_engine(runtime.config.engines[name].kind.name, snapshot.engines[name].info)
+        return board | {
+            "disabled": [name for name, entry in runtime.config.engines.items() if not entry.enabled],
             "plugins": [
                 {"name": one.name, "source": one.source, "kinds": list(one.kinds), "error": one.error or None}
                 for one in runtime.registry.plugins
@@ -85,24 +90,12 @@ def voices(config: Config, snapshot: Snapshot) -> list[dict[str, Any]]:
     return [*known.values(), *aliases]
 
 
-def engine_fields(state: EngineState) -> dict[str, Any]:
-    """One engine, in the shape that `voxgate explain --board` reads."""
-    info = state.info
-    fields = {
-        "state": state.state,
-        "reason": state.reason or None,
-        "since": state.since.isoformat(timespec="seconds") if state.since else None,
-        "busy": state.busy,
-        "queued": state.queued,
-        "slots": state.slots,
-        "queue": state.queue,
-        "first_audio_s": state.first_audio_s,
-        "real_time_factor": state.real_time_factor,
-        "cost_per_1k_chars": state.cost_per_1k_chars,
-    }
+def about_engine(kind: str, info: EngineInfo | None) -> dict[str, Any]:
+    """What an engine is and can do, as far as is known."""
     if info is None:
-        return fields
-    return fields | {
+        return {"kind": kind}
+    return {
+        "kind": kind,
         "local": info.local,
         "streams": info.streams,
         "languages": "any" if info.any_language else sorted(info.languages),

@@ -4,6 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
+from gateway.configuration.standing import idle_snapshot
+from gateway.http.access import sees_details
+from policies.board_file import snapshot_from
+
 from .conftest import Gateway
 
 
@@ -37,9 +41,25 @@ def test_voices_serve_every_client_s_shape(gateway: Gateway, path: str) -> None:
 def test_engines_tell_their_state_and_load(gateway: Gateway) -> None:
     answer = gateway.client.get("/v1/engines").json()
     tone = answer["engines"]["tone"]
-    assert (tone["state"], tone["busy"], tone["queued"], tone["slots"], tone["kind"]) == ("up", 0, 0, 4, "tone")
+    assert (tone["state"], tone["busy"], tone["queued"], tone["slots"]) == ("up", 0, 0, 4)
+    assert tone["about"]["kind"] == "tone"
     assert {"engines.tone", "engines.fault"} <= {one["name"] for one in answer["plugins"]}
     assert "now" in answer
+
+
+def test_what_engines_tell_can_be_fed_to_explain(gateway: Gateway) -> None:
+    runtime = gateway.runtime
+    answer = gateway.client.get("/v1/engines").json()
+    snapshot = snapshot_from(answer, idle_snapshot(runtime.config).engines)
+    assert snapshot.engines["tone"].state == "up"
+    assert snapshot.now.tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    ("client", "may"), [("127.0.0.1", True), ("::1", True), ("10.0.0.9", False), ("nonsense", False)]
+)
+def test_details_are_for_this_machine(client: str, may: bool) -> None:
+    assert sees_details({"client": (client, 1)}) is may  # type: ignore[typeddict-item]
 
 
 def test_a_plan_is_explained_and_nothing_is_spoken(with_engine: Callable[..., Gateway]) -> None:
