@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -11,7 +12,7 @@ import pytest
 
 import gateway.hooks
 from engines.contract import API
-from engines.registry import PluginState, Registry
+from engines.registry import BUILT_IN, PluginState, Registry
 
 IMPORTS = """
 from engines.contract import EngineKind, Options
@@ -193,3 +194,12 @@ def test_a_kind_that_wraps_another_finds_it_in_a_worker_too(site: Site) -> None:
     assert options.model_dump()["of"] == {"kind": "good"}
     with pytest.raises(KeyError):
         registry.kinds["nowhere"]
+
+
+def test_each_built_in_engine_is_held_to_the_import_contracts() -> None:
+    """An engine that no contract names could be imported by anyone."""
+    contracts = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
+    apart = next(one for one in contracts if one["name"].startswith("Engines never import each other"))
+    assert set(apart["forbidden_modules"]) == set(BUILT_IN)
