@@ -7,22 +7,23 @@ how a decision is made: what a policy cannot mean is found by `policies.lint`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from engines.contract import EngineInfo, EngineKind
 from gateway.configuration.description import describe, find_missing
 from gateway.configuration.engines import EngineEntry
-from gateway.configuration.problems import Path, near
+from gateway.configuration.problems import near
 from gateway.configuration.yaml import Document
 from policies.lint import lint, unknown_engines
+from policies.typed import Loc
 from policies.types import Policy
 
 Entries = Mapping[str, EngineEntry | None]
 
 
 def note_voice_findings(
-    voices: Document, entries: Entries | None, kinds: Mapping[str, EngineKind], data_dir: FilePath
+    voices: Document, entries: Entries | None, kinds: Mapping[str, EngineKind], data_dir: Path
 ) -> None:
     """Names in voices.yaml that lead nowhere. `entries` None: what engines.yaml holds is not known."""
     known = _mapping(voices.value(("voices",)))
@@ -34,7 +35,7 @@ def note_voice_findings(
     checked = {name: _known_voices(entry, kinds, data_dir) for name, entry in entries.items()}
     for name, voice in known.items():
         spoken: set[str] = set()
-        path: Path = ("voices", name, "engines")
+        path: Loc = ("voices", name, "engines")
         for engine, own in _mapping(voices.value(path)).items():
             if engine not in entries:
                 text = f"engine {engine!r} is not in engines.yaml: add it there, or take this out"
@@ -54,7 +55,7 @@ def note_policy_findings(
     voices: Document,
     entries: Entries,
     kinds: Mapping[str, EngineKind],
-    data_dir: FilePath,
+    data_dir: Path,
 ) -> None:
     """What `policies.lint` finds, at its place in the file. `policy` None: the file is wrong in other ways too."""
     if policy is None:
@@ -80,7 +81,7 @@ def _note_names(voices: Document, known: Mapping[str, Any], aliases: Mapping[str
             voices.problem(("aliases", alias), text or f"there is no voice {voice!r}; {near(voice, known)}")
 
 
-def _known_voices(entry: EngineEntry | None, kinds: Mapping[str, EngineKind], data_dir: FilePath) -> EngineInfo | None:
+def _known_voices(entry: EngineEntry | None, kinds: Mapping[str, EngineKind], data_dir: Path) -> EngineInfo | None:
     """The engine's info if it names all its voices; one that is not installed, or clones voices, does not yet."""
     if entry is None or find_missing(entry, kinds, data_dir) is not None:
         return None
@@ -88,7 +89,7 @@ def _known_voices(entry: EngineEntry | None, kinds: Mapping[str, EngineKind], da
     return info if info and (info.any_voice or (info.voices and not info.cloning)) else None
 
 
-def _note_own_voices(voices: Document, path: Path, engine: str, own: object, info: EngineInfo) -> None:
+def _note_own_voices(voices: Document, path: Loc, engine: str, own: object, info: EngineInfo) -> None:
     for place, voice in [((*path, key), one) for key, one in own.items()] if isinstance(own, dict) else [(path, own)]:
         if isinstance(voice, str) and not info.has_voice(voice):
             names = [one.id for one in info.voices]

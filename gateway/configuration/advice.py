@@ -12,8 +12,9 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from gateway.configuration.problems import Path, near
+from gateway.configuration.problems import near
 from gateway.configuration.yaml import Document
+from policies.typed import Loc
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -46,7 +47,7 @@ _BOUNDS = {
 }
 
 
-def validate(model: type[Model], document: Document, path: Path = (), **more: Any) -> Model | None:
+def validate(model: type[Model], document: Document, path: Loc = (), **more: Any) -> Model | None:
     """The typed form of the data at `path`; None, with every problem noted in the document, if it has none."""
     try:
         return model.model_validate(document.value(path), **more)
@@ -56,12 +57,12 @@ def validate(model: type[Model], document: Document, path: Path = (), **more: An
 
 
 def note_errors(
-    error: ValidationError, model: type[BaseModel], document: Document, path: Path = (), also: Iterable[str] = ()
+    error: ValidationError, model: type[BaseModel], document: Document, path: Loc = (), also: Iterable[str] = ()
 ) -> None:
     """Note every error of a validation that began at `path`; `also`: further field names known there."""
-    found: dict[Path, list[str]] = {}
-    keys: set[Path] = set()
-    inside_unions: dict[Path, list[tuple[Path, str]]] = {}
+    found: dict[Loc, list[str]] = {}
+    keys: set[Loc] = set()
+    inside_unions: dict[Loc, list[tuple[Loc, str]]] = {}
     for one in error.errors(include_url=False, include_input=False):
         where, union = _locate(one, path, document)
         if any(where[: len(bad)] == bad for bad in document.broken):
@@ -87,7 +88,7 @@ def note_errors(
         document.problem(where, " or ".join(dict.fromkeys(messages)), at_key=where in keys)
 
 
-def _locate(one: ErrorDetails, path: Path, document: Document) -> tuple[Path, Path | None]:
+def _locate(one: ErrorDetails, path: Loc, document: Document) -> tuple[Loc, Loc | None]:
     """The path of an error in the document, and where a union began: its branches are in pydantic's path alone."""
     where, union = path, None
     parts = one["loc"]
@@ -102,7 +103,7 @@ def _locate(one: ErrorDetails, path: Path, document: Document) -> tuple[Path, Pa
 
 
 def _say(
-    one: ErrorDetails, where: Path, model: type[BaseModel], document: Document, start: Path, also: Iterable[str]
+    one: ErrorDetails, where: Loc, model: type[BaseModel], document: Document, start: Loc, also: Iterable[str]
 ) -> str:
     kind, context = one["type"], one.get("ctx", {})
     if kind == "missing":
@@ -131,7 +132,7 @@ def _say(
     return message[:1].lower() + message[1:]
 
 
-def _shown(value: Any, where: Path, document: Document) -> str:
+def _shown(value: Any, where: Loc, document: Document) -> str:
     """The wrong value, unless it came from the environment, where secrets live."""
     raw = document.place(where).raw
     if raw is None or "${" in raw or len(raw) > 40 or isinstance(value, Mapping | list):
@@ -139,13 +140,13 @@ def _shown(value: Any, where: Path, document: Document) -> str:
     return f", not {value!r}"
 
 
-def _written(document: Document, path: Path) -> set[str]:
+def _written(document: Document, path: Loc) -> set[str]:
     """Names that stand at `path` already: no advice for a misspelled one."""
     value = document.value(path)
     return set(value) if isinstance(value, Mapping) else set()
 
 
-def models_at(annotation: Any, path: Path) -> Iterator[type[BaseModel]]:
+def models_at(annotation: Any, path: Loc) -> Iterator[type[BaseModel]]:
     """The models that data at `path` below `annotation` may be of."""
     arguments = get_args(annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):

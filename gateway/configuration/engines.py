@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from engines.contract import EngineKind, Isolation, Options
 from engines.registry import Registry
 from gateway.configuration.advice import field_names, note_errors, validate
-from gateway.configuration.problems import Path, near
+from gateway.configuration.problems import near
 from gateway.configuration.yaml import Document
+from policies.typed import Loc
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -87,7 +88,7 @@ def type_engines(document: Document, registry: Registry) -> dict[str, EngineEntr
 
 
 def _entry(name: str, document: Document, registry: Registry) -> EngineEntry | None:
-    path: Path = ("engines", name)
+    path: Loc = ("engines", name)
     given = document.value(path)
     if not isinstance(given, dict):
         return None  # already told
@@ -106,7 +107,7 @@ def _entry(name: str, document: Document, registry: Registry) -> EngineEntry | N
     return EngineEntry(name, kind, options, **common.model_dump())
 
 
-def _kind(name: object, path: Path, document: Document, registry: Registry) -> EngineKind | None:
+def _kind(name: object, path: Loc, document: Document, registry: Registry) -> EngineKind | None:
     if isinstance(name, str) and name in registry.kinds:
         return registry.kinds[name]
     at = (*path, "kind")
@@ -126,7 +127,7 @@ def _kind(name: object, path: Path, document: Document, registry: Registry) -> E
     return None
 
 
-def _common(given: Mapping[str, Any], path: Path, document: Document) -> Common | None:
+def _common(given: Mapping[str, Any], path: Loc, document: Document) -> Common | None:
     try:
         return Common.model_validate({field: given[field] for field in Common.model_fields if field in given})
     except ValidationError as error:
@@ -135,7 +136,7 @@ def _common(given: Mapping[str, Any], path: Path, document: Document) -> Common 
 
 
 def _options(
-    kind: EngineKind, given: Mapping[str, Any], path: Path, document: Document, registry: Registry
+    kind: EngineKind, given: Mapping[str, Any], path: Loc, document: Document, registry: Registry
 ) -> Options | None:
     own = {field: value for field, value in given.items() if field != "kind" and field not in Common.model_fields}
     try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway.configuration.problems import Path
 from gateway.configuration.yaml import Document
+from policies.typed import Loc
 
 #: path of a value -> is this value one that somebody expects something of
-_GATEWAY: dict[Path, Callable[[Any], bool]] = {
+_GATEWAY: dict[Loc, Callable[[Any], bool]] = {
     ("redis", "url"): bool,
     **{
         ("limits", name): lambda limit: limit != 0

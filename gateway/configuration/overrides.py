@@ -7,15 +7,16 @@ for a service called voxgate). A name with `__` that is no field is an error: it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
 from gateway.configuration.advice import models_at
-from gateway.configuration.problems import Path, Problem, near, show_path
+from gateway.configuration.problems import Problem, near, show_path
 from gateway.configuration.settings import Settings
 from gateway.configuration.yaml import Document, Place, parse_value
+from policies.typed import Loc
 
 _PREFIX = "VOXGATE_"
 
@@ -43,11 +44,11 @@ def override(document: Document, environ: Mapping[str, str]) -> None:
         _put(document, name, path, "" if value is None and not environ[name].strip() else value)
 
 
-def _refuse(document: Document, name: str, path: Path, message: str) -> None:
+def _refuse(document: Document, name: str, path: Loc, message: str) -> None:
     document.problems.append(Problem(name, 1, 1, show_path(path), message))
 
 
-def _field_at(path: Path) -> Any:
+def _field_at(path: Loc) -> Any:
     """The annotation of the field at `path` of gateway.yaml; None if there is none."""
     for model in models_at(Settings, path[:-1]):
         field = model.model_fields.get(str(path[-1]))
@@ -58,7 +59,7 @@ def _field_at(path: Path) -> Any:
 
 def _is_text(annotation: Any) -> bool:
     """Is a value to be taken as it is: a password of digits is not a number."""
-    return annotation in (str, FilePath)
+    return annotation in (str, Path)
 
 
 def _all_fields(model: type[BaseModel], before: str = "") -> list[str]:
@@ -70,7 +71,7 @@ def _all_fields(model: type[BaseModel], before: str = "") -> list[str]:
     return names
 
 
-def _put(document: Document, name: str, path: Path, value: Any) -> None:
+def _put(document: Document, name: str, path: Loc, value: Any) -> None:
     """Set the value at `path`; a mapping is merged into what the file says."""
     parent = document.data
     for depth, part in enumerate(path[:-1]):
@@ -89,7 +90,7 @@ def _put(document: Document, name: str, path: Path, value: Any) -> None:
     _place(document, name, path, value)
 
 
-def _forget_unset(document: Document, path: Path) -> None:
+def _forget_unset(document: Document, path: Loc) -> None:
     """A variable that is not set is no problem where its value is not wanted any more."""
     mended = {one for one in document.broken if one[: len(path)] == path}
     shown = {show_path(one) for one in mended}
@@ -99,7 +100,7 @@ def _forget_unset(document: Document, path: Path) -> None:
     ]
 
 
-def _place(document: Document, name: str, path: Path, value: Any) -> None:
+def _place(document: Document, name: str, path: Loc, value: Any) -> None:
     """Everything under `path` now stands in the environment variable `name`."""
     # a reference as the raw text: what came from the environment is not shown
     document.places[path] = Place(name, 1, 1, 1, 1, "${" + name + "}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
-#: where in a document: keys and list positions from its root
-Path = tuple[str | int, ...]
+from policies import typed
+from policies.lint import Severity
+from policies.typed import Loc
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +19,7 @@ class Problem:
     column: int
     path: str  # "rules[2].use[0].engine"; empty: the whole file
     message: str
-    severity: Literal["error", "warning"] = "error"
+    severity: Severity = "error"
 
     def __str__(self) -> str:
         """One line: `file:line:column path: message`."""
@@ -37,7 +36,7 @@ class ConfigError(Exception):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-def show_path(path: Path) -> str:
+def show_path(path: Loc) -> str:
     """`("rules", 2, "use")` as people write it: `rules[2].use`."""
     shown = ""
     for part in path:
@@ -46,11 +45,6 @@ def show_path(path: Path) -> str:
 
 
 def near(name: str, known: Iterable[str]) -> str:
-    """Advice for a name that is not known: the nearest names, or all of them when few, or nothing."""
-    names = sorted({one for one in known if one})
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
-    if close:
-        return f"did you mean {' or '.join(close)}?"
-    if not names:
-        return ""
-    return f"known: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}"
+    """Advice for a name that is not known: the nearest names, else some of all, or nothing when there is none."""
+    names = {one for one in known if one}
+    return typed.near(name, names) if names else ""

@@ -9,9 +9,9 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-from gateway.configuration.problems import Path
 from gateway.configuration.variables import without_references
 from gateway.configuration.yaml import Document
+from policies.typed import Loc
 
 _SECRET_FIELD = re.compile(r"(^|_)(api_?key|password|passphrase|token|secret|authorization)$")
 _ENV_FIELD = re.compile(r"_env$")
@@ -78,7 +78,7 @@ def is_private(url: str) -> bool:
     return any(address in network for network in _PRIVATE if network.version == address.version)
 
 
-def _field(path: Path) -> str:
+def _field(path: Loc) -> str:
     """The field that the value at `path` belongs to; empty where people choose the names themselves."""
     if len(path) > 1 and path[-2] in ("aliases", "models", "engines"):
         return ""
@@ -94,6 +94,6 @@ def _has_password(raw: str) -> bool:
     return bool(at and colon and without_references(password).strip())
 
 
-def _refuse(document: Document, path: Path, message: str) -> None:
+def _refuse(document: Document, path: Loc, message: str) -> None:
     document.problem(path, message)
     document.broken.add(path)

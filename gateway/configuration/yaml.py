@@ -7,18 +7,20 @@ rules of YAML 1.2 hold: `no` is text (Norwegian), `12:30` too. Knows nothing abo
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from gateway.configuration.problems import Path, Problem, show_path
+from gateway.configuration.problems import Problem, show_path
 from gateway.configuration.syntax import NotYaml, compose, place_after
 from gateway.configuration.variables import VariableError, expand, has_reference
+from policies.lint import Severity
+from policies.typed import Loc
 
 _TAG = "tag:yaml.org,2002:"
 #: aliases can make a small file enormous; no honest configuration comes near
@@ -43,26 +45,26 @@ class Document:
 
     file: str
     data: Any = None
-    places: dict[Path, Place] = field(default_factory=dict)
+    places: dict[Loc, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    broken: set[Path] = field(default_factory=set)  # values that could not be read, already told
+    broken: set[Loc] = field(default_factory=set)  # values that could not be read, already told
 
-    def place(self, path: Path) -> Place:
+    def place(self, path: Loc) -> Place:
         """The place of the value at `path`, or of the nearest one around it."""
         for length in range(len(path), -1, -1):
             if path[:length] in self.places:
                 return self.places[path[:length]]
         return Place(self.file, 1, 1, 1, 1)
 
-    def problem(self, path: Path, message: str, *, at_key: bool = False, warning: bool = False) -> None:
+    def problem(self, path: Loc, message: str, *, at_key: bool = False, warning: bool = False) -> None:
         """Note what is wrong with the value at `path` (or with its key)."""
         place = self.place(path)
         line, column = (place.key_line, place.key_column) if at_key else (place.line, place.column)
-        severity = "warning" if warning else "error"
+        severity: Severity = "warning" if warning else "error"
         text = " ".join(message.split())
-        self.problems.append(Problem(place.file, line, column, show_path(path), text, severity))  # type: ignore[arg-type]
+        self.problems.append(Problem(place.file, line, column, show_path(path), text, severity))
 
-    def value(self, path: Path) -> Any:
+    def value(self, path: Loc) -> Any:
         """The value at `path`, or None."""
         data = self.data
         for part in path:
@@ -79,7 +81,7 @@ class Document:
         return any(problem.severity == "error" for problem in self.problems)
 
 
-def read_document(file: pathlib.Path, environ: Mapping[str, str]) -> Document:
+def read_document(file: Path, environ: Mapping[str, str]) -> Document:
     """Read a file whose root is a mapping. What is wrong is in `problems`; nothing is raised."""
     document = Document(str(file))
     try:
@@ -137,7 +139,7 @@ def _parse(content: bytes, document: Document, environ: Mapping[str, str]) -> No
         document.problem((), "holds too many or too deeply nested values: look for aliases (*name) inside aliases")
 
 
-def _note(document: Document, node: Node, message: str, path: Path = ()) -> None:
+def _note(document: Document, node: Node, message: str, path: Loc = ()) -> None:
     mark = node.start_mark
     document.problems.append(Problem(document.file, mark.line + 1, mark.column + 1, show_path(path), message))
 
@@ -157,7 +159,7 @@ class _Builder:
         self.resolver = yaml.resolver
         self.constructor = yaml.constructor
 
-    def build(self, node: Node, path: Path, key: Node | None = None) -> Any:
+    def build(self, node: Node, path: Loc, key: Node | None = None) -> Any:
         self._remember(node, path, key)
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
@@ -173,7 +175,7 @@ class _Builder:
             self.open.discard(id(node))
         return self._broken(node, path, f"the tag {_short(node.tag)} is not used here: remove it")
 
-    def _remember(self, node: Node, path: Path, key: Node | None) -> None:
+    def _remember(self, node: Node, path: Loc, key: Node | None) -> None:
         if len(self.document.places) >= _MOST_VALUES:
             raise _TooLarge
         value, named = node.start_mark, (key or node).start_mark
@@ -184,11 +186,11 @@ class _Builder:
             self.document.file, at.line + 1, at.column + 1, named.line + 1, named.column + 1, raw
         )
 
-    def _broken(self, node: Node, path: Path, message: str) -> None:
+    def _broken(self, node: Node, path: Loc, message: str) -> None:
         self.document.broken.add(path)
         _note(self.document, node, message, path)
 
-    def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
+    def _mapping(self, node: MappingNode, path: Loc) -> dict[str, Any]:
         own: dict[str, Node] = {}
         data: dict[str, Any] = {}
         merged: list[MappingNode] = []
@@ -211,7 +213,7 @@ class _Builder:
                     data[key.value] = self.build(value, (*path, key.value), key)
         return data
 
-    def _merged(self, value: Node, path: Path) -> list[MappingNode]:
+    def _merged(self, value: Node, path: Loc) -> list[MappingNode]:
         """The mappings that `<<: *name` or `<<: [*a, *b]` brings in, the nearest first."""
         several = value.value if isinstance(value, SequenceNode) else [value]
         found = [one for one in several if isinstance(one, MappingNode) and id(one) not in self.open]
@@ -219,7 +221,7 @@ class _Builder:
             _note(self.document, value, "`<<` takes an alias to a mapping: write `<<: *name`", path)
         return found
 
-    def _scalar(self, node: ScalarNode, path: Path) -> Any:
+    def _scalar(self, node: ScalarNode, path: Loc) -> Any:
         tag = str(node.tag)
         try:
             value = expand(node.value, self.environ)
