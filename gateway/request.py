@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from engines.contract import Emotion
+from policies.typed import Format
 
-Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
+__all__ = ["FORMATS", "ClientRequest", "Format", "InputType"]
+
 InputType = Literal["text", "ssml", "markdown"]
 
-FORMATS: tuple[Format, ...] = ("mp3", "opus", "aac", "flac", "wav", "pcm")
+FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from engines.contract import Gender
 from engines.errors import InvalidRequest
-
-
-def _base_code(language: str) -> str:
-    """Texts are found to be in base languages, so that a regional code could never fit."""
-    base = language.lower().replace("_", "-").split("-")[0]
-    if language != base:
-        raise ValueError(f"{language!r} is not a base language code: write {base!r}")
-    return language
+from policies.typed import BASE_CODE
 
 
 def _nameable(name: str) -> str:
@@ -30,7 +23,7 @@ def _nameable(name: str) -> str:
     return name
 
 
-Language = Annotated[str, AfterValidator(_base_code)]
+Language = Annotated[str, BASE_CODE]
 Name = Annotated[str, AfterValidator(_nameable)]
 OwnName = Annotated[str, Field(min_length=1)]
 

@@ -109,9 +109,10 @@ def _base_code(language: str) -> str:
     return language
 
 
+BASE_CODE = AfterValidator(_base_code)
 MIN_ONE = Field(json_schema_extra={"minItems": 1})
 Some = Annotated[tuple[Name, ...], MIN_ONE, BeforeValidator(some)]
-Languages = Annotated[tuple[Annotated[Name, AfterValidator(_base_code)], ...], MIN_ONE, BeforeValidator(some)]
+Languages = Annotated[tuple[Annotated[Name, BASE_CODE], ...], MIN_ONE, BeforeValidator(some)]
 Formats = Annotated[tuple[Format, ...], MIN_ONE, BeforeValidator(some)]
 Threshold = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Thresholds = Annotated[Mapping[Name, Threshold], Field(min_length=1)]  # engine -> number

@@ -26,7 +26,6 @@ _HARD_MARK = re.compile(f"[{_HARD}!?]")
 _CLOSERS = re.compile("[" + re.escape(CLOSERS) + "]*+")
 #: after one of these a sentence has not ended: 你好！，他说 and 「はい。」、
 _GOES_ON = frozenset("，、；：,;:。！？!?…．·・～~-—–" + CLOSERS) - {'"', "'"}
-_ELLIPSIS = re.compile(r"[.…‥]+")
 #: what may stand between a full stop and the next word
 _TO_NEXT_WORD = re.compile(r"[\W_]{0,16}+")
 _ENUMERATION = re.compile(r"\s*[(（]?(?:\d{1,3}(?:\.\d{1,3})*+|[A-Za-z]|[ivxIVX]{1,4})$")
