@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 from engines.errors import DeadlineExceeded, SpeechError
 from policies.types import Plan
 
@@ -41,3 +44,10 @@ class NoEngine(SpeechError):
         self.status = status  # type: ignore[misc]  # a class attribute for every other error, the cause's here
         self.code = code  # type: ignore[misc]
         self.client_may_retry = retry_after_s is not None  # type: ignore[misc]
+
+
+def near_names(name: str, known: Iterable[str]) -> str:
+    """What ends an error about an unknown name: the names near it, else the first of all."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:5]
+    return f"near names: {', '.join(near)}"

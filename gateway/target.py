@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engines.contract import EngineInfo, Gender
 from engines.errors import InvalidRequest
 from gateway.configuration.load import Config
-from gateway.refusals import ModelNotFound
+from gateway.refusals import ModelNotFound, near_names
 from gateway.request import ClientRequest
 from gateway.voices import VoiceEntry
 
@@ -59,6 +59,17 @@ def find_target(request: ClientRequest, config: Config) -> Target:
     return Target(request.model, name, config.voices.voices[name], "", bool(request.voice), only)
 
 
+def models(config: Config) -> dict[str, str]:
+    """Every name that `model` may be, and what it stands for."""
+    enabled = {name: name for name, entry in config.engines.items() if entry.enabled}
+    return {AUTO: AUTO, **config.policy.models, **enabled}
+
+
+def unknown_model(model: str, known: Iterable[str]) -> ModelNotFound:
+    """The error for a name that is none of `known`, with near ones."""
+    return ModelNotFound(f"unknown model {model!r}; {near_names(model, known)}", param="model")
+
+
 def _engine_of(model: str, config: Config) -> str:
     """The engine that a model's name stands for; empty for `auto`."""
     meant = config.policy.models.get(model, model) or AUTO
@@ -67,9 +78,7 @@ def _engine_of(model: str, config: Config) -> str:
     if meant in config.engines:
         _must_be_enabled(meant, config)
         return meant
-    known = [AUTO, *config.policy.models, *(name for name, entry in config.engines.items() if entry.enabled)]
-    near = difflib.get_close_matches(model, known, n=3, cutoff=0.5) or known[:5]
-    raise ModelNotFound(f"unknown model {model!r}; near names: {', '.join(near)}", param="model")
+    raise unknown_model(model, models(config))
 
 
 def _must_be_enabled(engine: str, config: Config) -> None:

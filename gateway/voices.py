@@ -5,7 +5,6 @@ Knows nothing about HTTP or about which engine will speak.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -13,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from engines.contract import Gender
 from engines.errors import InvalidRequest
+from gateway.refusals import near_names
 from policies.typed import BASE_CODE
 
 
@@ -60,6 +60,5 @@ class Voices(BaseModel):
         canonical = self.aliases.get(name, name)
         if canonical in self.voices:
             return canonical
-        known = [*self.voices, *self.aliases]
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5) or sorted(known)[:5]
-        raise InvalidRequest(f"unknown voice {name!r}; near names: {', '.join(near)}", param="voice")
+        near = near_names(name, sorted([*self.voices, *self.aliases]))
+        raise InvalidRequest(f"unknown voice {name!r}; {near}", param="voice")

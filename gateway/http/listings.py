@@ -1,6 +1,5 @@
 """What there is to ask for: models, voices, engines. Read only, from the configuration and the board."""
 
-import difflib
 from typing import Any
 
 from litestar import Request, get
@@ -10,9 +9,8 @@ from litestar.params import FromPath
 from engines.contract import EngineInfo
 from gateway.configuration.load import Config
 from gateway.http.access import sees_details
-from gateway.refusals import ModelNotFound
 from gateway.runtime import Runtime
-from gateway.target import AUTO
+from gateway.target import models, unknown_model
 from policies.board_file import board_fields
 from policies.types import Snapshot
 
@@ -29,8 +27,7 @@ def listing_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
     async def show_model(model_id: FromPath[str]) -> dict[str, Any]:
         known = models(runtime.config)
         if model_id not in known:
-            near = difflib.get_close_matches(model_id, known, n=3, cutoff=0.5) or list(known)[:5]
-            raise ModelNotFound(f"unknown model {model_id!r}; near names: {', '.join(near)}", param="model")
+            raise unknown_model(model_id, known)
         return _model(model_id, known[model_id], created)
 
     @get(["/voices", "/audio/voices"], summary="The voices of voices.yaml, aliases included", tags=["listings"])
@@ -58,12 +55,6 @@ def listing_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
         }
 
     return [list_models, show_model, list_voices, list_engines]
-
-
-def models(config: Config) -> dict[str, str]:
-    """Every name that `model` may be, and what it stands for."""
-    enabled = {name: name for name, entry in config.engines.items() if entry.enabled}
-    return {AUTO: AUTO, **config.policy.models, **enabled}
 
 
 def _model(name: str, stands_for: str, created: int) -> dict[str, Any]:
