@@ -30,8 +30,9 @@ class SpeechError(Exception):
     internal URL or a stack trace. `retry_after_s` (seconds), where known, says when another try makes sense.
     """
 
-    code: ClassVar[str]
-    status: ClassVar[int]
+    # Facts of the class. Those that a client is told may be an instance's own, where it passes on what others raised.
+    code: str
+    status: int
     #: may the next engine of the plan try the same text
     try_next: ClassVar[bool] = False
     #: may the same engine try once more, before any audio was heard
@@ -39,7 +40,7 @@ class SpeechError(Exception):
     #: what the error does to the engine's health: nothing, a cool-down, or a count towards opening the breaker
     health: ClassVar[Health] = "unhurt"
     #: is it worth a client's while to send the same request again soon
-    client_may_retry: ClassVar[bool] = False
+    client_may_retry: bool = False
 
     def __init__(self, message: str, *, retry_after_s: float | None = None, param: str | None = None) -> None:
         super().__init__(message)

@@ -7,6 +7,7 @@ result when one raises. Knows nothing about configuration or about any particula
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -157,7 +158,7 @@ def _what_happened(error: BaseException) -> str:
 def _candidates() -> Iterator[_Candidate]:
     """Every plugin there is, unread: the built-in ones first, then the installed ones by name."""
     for module in BUILT_IN:
-        yield _Candidate(module, "built in", lambda module=module: importlib.import_module(module))  # type: ignore[misc]
+        yield _Candidate(module, "built in", functools.partial(importlib.import_module, module))
     found: list[EntryPoint] = sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: point.name)
     for point in found:
         source = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown distribution"

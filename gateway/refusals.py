@@ -41,9 +41,9 @@ class NoEngine(SpeechError):
     ) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
         self.plan = plan
-        self.status = status  # type: ignore[misc]  # a class attribute for every other error, the cause's here
-        self.code = code  # type: ignore[misc]
-        self.client_may_retry = retry_after_s is not None  # type: ignore[misc]
+        self.status = status
+        self.code = code
+        self.client_may_retry = retry_after_s is not None
 
 
 def near_names(name: str, known: Iterable[str]) -> str:

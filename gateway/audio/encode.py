@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self, cast
 
 from gateway.audio.flac import HEAD_BYTES, count_samples, with_length
 from gateway.audio.rates import encoder_rate
@@ -257,11 +257,11 @@ class _CodecEncoder:
 
 
 def _add_stream(container: OutputContainer, codec: _Codec, sample_rate: int) -> AudioStream:
-    stream: Any = container.add_stream(codec.name, rate=sample_rate, options=codec.options)
+    stream = cast("AudioStream", container.add_stream(codec.name, rate=sample_rate, options=codec.options))
     stream.layout = "mono"
     stream.format = codec.sample_format
     low, middle, high = codec.bit_rates
     bit_rate = low if sample_rate <= 12000 else middle if sample_rate <= 32000 else high
     if bit_rate:
         stream.bit_rate = bit_rate
-    return stream  # type: ignore[no-any-return]
+    return stream
