@@ -20,7 +20,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from engines.contract import Instance
 from engines.registry import Registry
 from gateway.configuration.load import Config
 from models.bundle import BundleError, find_bundles
@@ -218,8 +217,7 @@ def engines(config: Config) -> Iterator[Finding]:
     for name, entry in config.engines.items():
         if not entry.enabled:
             continue
-        instance = Instance(name, entry.slots, config.settings.data_dir, kinds=config.kinds)
-        missing = entry.kind.missing(instance, entry.options) if entry.kind.missing else None
+        missing = entry.kind.missing(config.instance(name), entry.options) if entry.kind.missing else None
         if missing:
             state = missing.state.replace("_", " ")
             yield Finding("engines", "note", f"{name} is {state}", missing.advice)

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.contract import AudioChunk, Engine, EngineInfo, EngineKind, Instance, SpeechRequest
+from engines.contract import AudioChunk, Engine, EngineInfo, EngineKind, SpeechRequest
 from engines.errors import SpeechError, Unavailable
 from engines.slots import Slots
 from engines.worker.client import WorkerEngine, WorkerSpec
@@ -132,7 +132,7 @@ class Fleet:
 
     async def _wait_until_installed(self, member: Member) -> None:
         entry, shown = member.entry, ""
-        instance = Instance(entry.name, entry.slots, self._data_dir, kinds=self._kinds)
+        instance = entry.instance(self._data_dir, self._kinds)
         while entry.kind.missing and (missing := entry.kind.missing(instance, entry.options)):
             if missing.advice != shown:
                 logger.info("engine %s is %s: %s", entry.name, missing.state.replace("_", " "), missing.advice)
@@ -199,7 +199,7 @@ def build_engine(
 ) -> Engine:
     """The engine of one entry, not started: in this process, or the near side of a worker process."""
     kind = entry.kind
-    instance = Instance(entry.name, entry.slots, data_dir, kinds=kinds)
+    instance = entry.instance(data_dir, kinds)
     try:
         if (entry.isolation or kind.isolation) == "inline":
             return kind.create(instance, entry.options)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from engines.contract import EngineInfo, EngineKind, Instance, Missing
+from engines.contract import EngineInfo, EngineKind, Missing
 from gateway.configuration.engines import EngineEntry
 
 logger = logging.getLogger("voxgate.configuration")
@@ -20,7 +20,7 @@ def describe(entry: EngineEntry, kinds: Mapping[str, EngineKind], data_dir: Path
     if entry.kind.describe is None:
         return None
     try:
-        return entry.kind.describe(Instance(entry.name, entry.slots, data_dir, kinds=kinds), entry.options)
+        return entry.kind.describe(entry.instance(data_dir, kinds), entry.options)
     except Exception as error:  # a plugin's bug is no reason to refuse a configuration
         logger.warning("engine %s: kind %s cannot describe it: %r", entry.name, entry.kind.name, error)
         return None
@@ -31,7 +31,7 @@ def find_missing(entry: EngineEntry, kinds: Mapping[str, EngineKind], data_dir: 
     if entry.kind.missing is None:
         return None
     try:
-        return entry.kind.missing(Instance(entry.name, entry.slots, data_dir, kinds=kinds), entry.options)
+        return entry.kind.missing(entry.instance(data_dir, kinds), entry.options)
     except Exception as error:
         logger.warning("engine %s: kind %s cannot say what it lacks: %r", entry.name, entry.kind.name, error)
         return None

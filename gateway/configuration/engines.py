@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engines.contract import EngineKind, Isolation, Options
+from engines.contract import EngineKind, Instance, Isolation, Options
 from engines.registry import Registry
 from gateway.configuration.advice import field_names, note_errors, validate
 from gateway.configuration.problems import near
@@ -73,6 +74,10 @@ class EngineEntry:
     start_timeout_s: float = 60.0
     cost_per_1k_chars: float | None = None
     idle_unload_s: float | None = None
+
+    def instance(self, data_dir: Path, kinds: Mapping[str, EngineKind]) -> Instance:
+        """What the engine is told about itself, outside a worker."""
+        return Instance(self.name, self.slots, data_dir, kinds=kinds)
 
 
 def type_engines(document: Document, registry: Registry) -> dict[str, EngineEntry | None] | None:

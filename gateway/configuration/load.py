@@ -41,7 +41,7 @@ class Config:
 
     def instance(self, name: str) -> Instance:
         """What the engine of that name is told about itself, in the gateway's own process."""
-        return Instance(name, self.engines[name].slots, self.settings.data_dir, kinds=self.kinds)
+        return self.engines[name].instance(self.settings.data_dir, self.kinds)
 
 
 def shipped_directory() -> Path:
