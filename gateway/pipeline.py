@@ -33,7 +33,7 @@ from gateway.record import Attempt, Served
 from gateway.request import ClientRequest
 from gateway.runtime import Runtime
 from gateway.text.script import Clause, Script
-from policies.decide import decide, degraded
+from policies.decide import cacheable, decide, degraded
 from policies.explain import passed_over, plan_fields
 from policies.types import Plan, Snapshot
 
@@ -41,8 +41,6 @@ from policies.types import Plan, Snapshot
 SLICE_MS = 200
 #: no clip larger than this is gathered for the cache
 LARGEST_CLIP_BYTES = 16_000_000
-#: states in which an engine is skipped although the rule prefers it: its finished clips may still be heard
-SKIPPED_FOR_STATE = frozenset({"down", "cooling", "busy", "too_slow"})
 
 
 async def speak(request: ClientRequest, runtime: Runtime, request_id: str) -> Reply:
@@ -157,7 +155,7 @@ class Speech:
         served.audio_s, served.bytes_out = clip.audio_s, len(clip.data)
         served.degraded = degraded(self.plan, clip.engine, ())
         await self.end(None)
-        return Reply(served, media_type(self.request.format, self._rate), self._rate, body=clip.data)
+        return Reply(served, media_type(self.request.format), self._rate, body=clip.data)
 
     # --- failover ---
 
@@ -168,7 +166,7 @@ class Speech:
             raise no_engine(self.plan, [])
         pieces = self._stream()
         stream = EncodedStream(await anext(pieces), pieces)
-        return Reply(self.served, media_type(self.request.format, self._rate), self._rate, stream=stream)
+        return Reply(self.served, media_type(self.request.format), self._rate, stream=stream)
 
     def spoken(self) -> AsyncGenerator[Spoken, None]:
         """PCM, clause by clause, from whichever engines can."""
@@ -314,22 +312,9 @@ def _plan(prepared: Prepared, runtime: Runtime, request_id: str) -> tuple[Snapsh
         return prepared.latest
     ask = with_draw(prepared.ask, request_id) if policy.draws_lots else prepared.ask
     plan = decide(ask, snapshot, policy)
-    engines = _cacheable(plan)
+    engines = cacheable(plan)
     prepared.latest = snapshot, plan, engines, [_key(engine, prepared, snapshot, runtime) for engine in engines]
     return prepared.latest
-
-
-def _cacheable(plan: Plan) -> list[str]:
-    """Down to the first engine that can speak now: those before it are only skipped for their state."""
-    first = plan.steps[0].engine if plan.steps else None
-    passing = {skip.engine for skip in plan.skipped if skip.code in SKIPPED_FOR_STATE}
-    engines = []
-    for engine in plan.preference:
-        if engine in passing or engine == first:
-            engines.append(engine)
-        if engine == first:
-            break
-    return engines
 
 
 def _key(engine: str, prepared: Prepared, snapshot: Snapshot, runtime: Runtime) -> str:

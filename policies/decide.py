@@ -18,7 +18,7 @@ from policies.types import Ask, EngineState, Plan, Policy, Skip, SkipCode, Snaps
 LAST_RESORT = "last resort"
 
 #: skips for an engine's state, as opposed to the operator's choice or what the engine cannot do at all
-_DEGRADING: frozenset[SkipCode] = frozenset({"down", "cooling", "busy", "too_slow"})
+_FOR_STATE: frozenset[SkipCode] = frozenset({"down", "cooling", "busy", "too_slow"})
 
 
 def decide(ask: Ask, snapshot: Snapshot, policy: Policy) -> Plan:
@@ -43,7 +43,7 @@ def degraded(plan: Plan, spoke: str, failed: Sequence[tuple[str, str]] = ()) -> 
     Could not: skipped for its state (breaker, load, wait), or `failed`, pairs of engine and reason. An engine that is
     paused, not installed, not configured, or that cannot speak such a text, was not to be expected: it is passed over.
     """
-    reasons = {skip.engine: skip.reason for skip in plan.skipped if skip.code in _DEGRADING}
+    reasons = {skip.engine: skip.reason for skip in plan.skipped if skip.code in _FOR_STATE}
     for engine, reason in failed:
         reasons.setdefault(engine, reason)
     for engine in plan.preference:
@@ -52,6 +52,22 @@ def degraded(plan: Plan, spoke: str, failed: Sequence[tuple[str, str]] = ()) -> 
         if engine in reasons:
             return f"{engine}: {reasons[engine]}"
     return ""
+
+
+def cacheable(plan: Plan) -> list[str]:
+    """Engines whose finished clips may answer, in the rule's order: down to the first one that can speak now.
+
+    Those before it are passed over for their state alone, so that their clips may still be heard.
+    """
+    first = plan.steps[0].engine if plan.steps else None
+    passing = {skip.engine for skip in plan.skipped if skip.code in _FOR_STATE}
+    engines = []
+    for engine in plan.preference:
+        if engine in passing or engine == first:
+            engines.append(engine)
+        if engine == first:
+            break
+    return engines
 
 
 def out_of_rotation(snapshot: Snapshot, policy: Policy) -> Snapshot:

@@ -38,7 +38,6 @@ class Encoder(Protocol):
     frees the codec, at any time, as often as called; leaving a `with` block does it too.
     """
 
-    media_type: str
     sample_rate: int
 
     def encode(self, pcm: bytes) -> bytes: ...
@@ -60,7 +59,7 @@ def open_encoder(format: Format, sample_rate: int) -> Encoder:
     return _CodecEncoder(format, sample_rate)
 
 
-def media_type(format: Format, sample_rate: int = 0) -> str:
+def media_type(format: Format) -> str:
     """The content-type of a file in `format`. No parameter tells the rate: clients compare these as strings."""
     return _MEDIA_TYPES[format]
 
@@ -101,7 +100,6 @@ class _PlainEncoder:
     """wav and pcm: the samples as they are, wav behind a header that leaves its sizes open."""
 
     def __init__(self, format: Format, sample_rate: int) -> None:
-        self.media_type = media_type(format)
         self.sample_rate = sample_rate
         self._head = wav_header(sample_rate) if format == "wav" else b""
         self._odd = b""  # half a sample, when a piece was cut inside one
@@ -191,7 +189,6 @@ class _CodecEncoder:
         import av
 
         codec = _CODECS[format]
-        self.media_type = media_type(format)
         self.sample_rate = sample_rate
         self._pending = bytearray()  # less than a frame
         self._samples = 0  # fed to the codec so far

@@ -241,7 +241,7 @@ def test_slices_are_whole_samples_and_lose_nothing(lab: Any) -> None:
 
 
 def test_each_format_has_its_media_type() -> None:
-    assert {format: media_type(format, 24000) for format in FORMATS} == {
+    assert {format: media_type(format) for format in FORMATS} == {
         "mp3": "audio/mpeg",
         "opus": "audio/ogg; codecs=opus",
         "aac": "audio/aac",
