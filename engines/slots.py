@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from types import TracebackType
 
 from engines.errors import Busy
@@ -25,9 +26,11 @@ class Slots:
 
         async with slots:      # raises Busy at once when slots and queue are full
             ...
+        async with slots.going_on():    # waits before all these, and is never turned away
+            ...
 
     A waiter that is cancelled leaves the queue, also when its turn had just come: then the next one has it. A slot
-    passes from hand to hand, so nobody who comes later can slip in before one who waits.
+    passes from hand to hand, so nobody who comes later can slip in before one who waits, but for work that goes on.
     """
 
     def __init__(self, limit: int, queue: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -38,6 +41,7 @@ class Slots:
         self._clock = clock
         self._busy = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._going_on: deque[asyncio.Future[None]] = deque()  # before those
         self._held_s = 0.0  # slot-seconds spent, kept up to `_since`
         self._released = 0
         self._since = clock()
@@ -67,7 +71,7 @@ class Slots:
     @property
     def queued(self) -> int:
         """Waiting now. One that was cancelled does not count, even before its task has run again."""
-        return sum(not turn.done() for turn in self._waiting)
+        return sum(not turn.done() for line in (self._going_on, self._waiting) for turn in line)
 
     @property
     def full(self) -> bool:
@@ -91,13 +95,28 @@ class Slots:
                 f"all {self._limit} slots are speaking and {self.queued} requests wait: try again soon",
                 retry_after_s=round(self.retry_after_s, 1),
             )
+        await self._wait_in(self._waiting)
+
+    @asynccontextmanager
+    async def going_on(self) -> AsyncGenerator[None, None]:
+        """A slot for work that has been begun and goes on after a pause: newcomers must not cut it short."""
+        if self._busy < self._limit and not any(not turn.done() for turn in self._going_on):
+            self._take()
+        else:
+            await self._wait_in(self._going_on)
+        try:
+            yield
+        finally:
+            self.release()
+
+    async def _wait_in(self, line: deque[asyncio.Future[None]]) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+        line.append(turn)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                self._waiting.remove(turn)
+                line.remove(turn)
             else:  # the turn came in the same moment: pass it on
                 self.release()
             raise
@@ -121,10 +140,12 @@ class Slots:
     def _admit(self) -> None:
         """Hand free slots to those who wait, in order."""
         while self._busy < self._limit:
-            turn = next((one for one in self._waiting if not one.done()), None)
-            if turn is None:
+            lines = (self._going_on, self._waiting)
+            found = next(((line, one) for line in lines for one in line if not one.done()), None)
+            if found is None:
                 return
-            self._waiting.remove(turn)
+            line, turn = found
+            line.remove(turn)
             self._take()
             turn.set_result(None)
 

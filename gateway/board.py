@@ -116,24 +116,32 @@ class Board:
             row.faults, row.open_until_s, row.open_s, row.probing = 0, 0.0, OPEN_S, False
             row.since, row.view = self._clock.now(), None
 
-    def failed(self, name: str, error: SpeechError) -> None:
-        """Take one error into account, as its class says: nothing, a cool-down, or a fault."""
+    def failed(self, name: str, error: SpeechError, *, probe: bool = False) -> None:
+        """Take one error into account, as its class says: nothing, a cool-down, or a fault.
+
+        An attempt that passed before the breaker opened may fail after it: that is no news, and no verdict on the
+        probe that may be on its way.
+        """
         row, now_s = self._rows[name], self._clock.monotonic()
         row.view = None
+        if probe:
+            row.probing = False  # whatever the verdict, and also when the error is none
         if error.health == "cools":
             row.cooling_until_s = now_s + (error.retry_after_s or COOL_DOWN_S)
             row.since, row.last_fault = self._clock.now(), error.message
         if error.health != "hurt":
             return
+        if row.open_until_s and not probe:
+            return
         row.faults += 1
         row.last_fault = error.message
-        if row.open_until_s:  # a probe failed: stay away twice as long
+        if row.open_until_s:  # the probe failed: stay away twice as long
             row.open_s = min(row.open_s * 2, LONGEST_OPEN_S)
         elif row.faults < FAULTS_TO_OPEN:
             return
         else:
             row.since = self._clock.now()
-        row.open_until_s, row.probing = now_s + row.open_s, False
+        row.open_until_s = now_s + row.open_s
 
     def measured(self, name: str, *, first_audio_s: float, work_s: float, audio_s: float) -> None:
         """A clause was spoken well: `work_s` is the time the engine took, waiting for the listener left out."""

@@ -17,7 +17,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from engines.contract import AudioChunk, SpeechRequest
-from engines.errors import EngineFault, Interrupted, SpeechError
+from engines.errors import Interrupted, SpeechError
 from gateway.guards import Allowance, Guarded
 from gateway.record import Attempt, Served
 from gateway.refusals import NoEngine
@@ -63,7 +63,7 @@ class Failover:
                     raise self._nobody_left(errors)
                 attempt = self._begin(steps[0], index, clause)
                 try:
-                    async with aclosing(self._attempt(attempt, clause)) as audio:
+                    async with aclosing(self._attempt(attempt, clause, begun=heard > 0)) as audio:
                         async for spoken in audio:
                             heard += 1
                             self.served.audio_s += spoken.chunk.seconds
@@ -85,10 +85,10 @@ class Failover:
                     tries = 0
                     break
 
-    async def _attempt(self, attempt: Attempt, clause: Clause) -> AsyncGenerator[Spoken, None]:
+    async def _attempt(self, attempt: Attempt, clause: Clause, *, begun: bool) -> AsyncGenerator[Spoken, None]:
         """One engine at one clause: released chunk by chunk, or whole once it is finished."""
-        terms = self.plan.terms
-        guarded = self.engines[attempt.engine].attempt(terms.first_audio_ms / 1000, terms.gap_ms / 1000, self.left)
+        terms, engine = self.plan.terms, self.engines[attempt.engine]
+        guarded = engine.attempt(terms.first_audio_ms / 1000, terms.gap_ms / 1000, self.left, begun=begun)
         request = self.request_of(attempt.engine, clause)
         held: list[AudioChunk] = []
         async with aclosing(guarded.synthesize(request)) as chunks:
@@ -100,8 +100,6 @@ class Failover:
                     yield Spoken(chunk, attempt.clause, attempt.engine, attempt.voice)
                 else:
                     held.append(chunk)
-        if not attempt.audio_s:
-            raise EngineFault(f"{attempt.engine} ended without audio")
         attempt.ended_s = self.elapsed_s()
         for chunk in held:
             yield Spoken(chunk, attempt.clause, attempt.engine, attempt.voice)

@@ -25,6 +25,10 @@ from engines.slots import Slots
 from gateway.board import Board
 from gateway.refusals import OutOfTime
 
+#: an engine that gives more audio than this (seconds, and for each character of the text) will never end: speech
+#: takes a tenth of a second for a letter and a third for a Han character or a digit
+ENDLESS_S, ENDLESS_S_PER_CHAR = 60.0, 2.0
+
 
 @dataclass(slots=True)
 class Allowance:
@@ -42,9 +46,12 @@ class Guarded:
     slots: Slots
     board: Board
 
-    def attempt(self, first_audio_s: float, gap_s: float, left: Allowance) -> Engine:
-        """The guarded engine for one attempt: seconds to the first audio, of silence, and left of the request."""
-        limited = Limited(self.engine, self)
+    def attempt(self, first_audio_s: float, gap_s: float, left: Allowance, *, begun: bool = False) -> Engine:
+        """The guarded engine for one attempt: seconds to the first audio, of silence, and left of the request.
+
+        `begun`: somebody already hears this speech, so it goes before those who have not begun.
+        """
+        limited = Limited(self.engine, self, begun)
         return Breaking(Timed(limited, self, first_audio_s, gap_s, left), self)
 
 
@@ -79,13 +86,11 @@ class Breaking(_Around):
                 async for chunk in chunks:
                     yield chunk
         except SpeechError as error:
-            board.failed(name, error)
-            if probe and error.health == "unhurt":
-                board.give_back_probe(name)
+            board.failed(name, error, probe=probe)
             raise
         except Exception as error:
             fault = EngineFault(f"{name} failed: {type(error).__name__}")
-            board.failed(name, fault)
+            board.failed(name, fault, probe=probe)
             raise fault from error
         except BaseException:  # the listener left: no verdict
             if probe:
@@ -137,20 +142,36 @@ class Timed(_Around):
 
 
 class Limited(_Around):
-    """At most so many at once, so many in line, Busy at once beyond; measures the engine while a slot is held."""
+    """At most so many at once, so many in line, Busy at once beyond; measures the engine while a slot is held.
+
+    A stream without audio, or without an end, is an EngineFault here too: an engine in this process is not held to
+    the contract by a worker, and a clause is held in memory until it is finished.
+    """
 
     speaking = False
 
+    def __init__(self, inner: Engine, of: Guarded, begun: bool) -> None:
+        super().__init__(inner, of)
+        self._begun = begun
+
     async def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
-        async with self.of.slots, aclosing(self.inner.synthesize(request)) as chunks:
+        slot = self.of.slots.going_on() if self._begun else self.of.slots
+        async with slot, aclosing(self.inner.synthesize(request)) as chunks:
             self.speaking = True
             first_audio_s, audio_s, work_s = 0.0, 0.0, 0.0
+            longest_s = ENDLESS_S + ENDLESS_S_PER_CHAR * len(request.text) / min(request.speed, 1.0)
             resumed = time.perf_counter()
             async for chunk in chunks:
+                if not chunk.pcm:
+                    continue
                 work_s += time.perf_counter() - resumed
                 first_audio_s = first_audio_s or work_s
                 audio_s += chunk.seconds
+                if audio_s > longest_s:
+                    raise EngineFault(f"{self.of.name} did not end: {audio_s:.0f} s for {len(request.text)} characters")
                 yield chunk
                 resumed = time.perf_counter()  # while the listener did not read, the engine was not working
             work_s += time.perf_counter() - resumed
+            if not audio_s:
+                raise EngineFault(f"{self.of.name} ended without audio")
             self.of.board.measured(self.of.name, first_audio_s=first_audio_s, work_s=work_s, audio_s=audio_s)

@@ -93,6 +93,27 @@ async def test_a_turn_that_came_as_its_waiter_was_cancelled_passes_to_the_next()
     assert (slots.busy, slots.queued) == (1, 0)
 
 
+async def _goes_on(slots: Slots, name: str, order: list[str], leave: asyncio.Event) -> None:
+    async with slots.going_on():
+        order.append(name)
+        await leave.wait()
+
+
+async def test_work_that_goes_on_is_next_and_is_never_turned_away() -> None:
+    slots, order, leave = Slots(1, 1), list[str](), asyncio.Event()
+    tasks = [asyncio.create_task(_holder(slots, name, order, leave)) for name in ("holder", "newcomer")]
+    await _turn()
+    tasks += [asyncio.create_task(_goes_on(slots, name, order, leave)) for name in ("first", "second")]
+    await _turn()
+    assert (slots.busy, slots.queued, slots.full) == (1, 3, True)
+    with pytest.raises(Busy):
+        await slots.acquire()
+    leave.set()
+    await asyncio.gather(*tasks)
+    assert order == ["holder", "first", "second", "newcomer"]
+    assert (slots.busy, slots.queued) == (0, 0)
+
+
 async def test_a_failure_inside_gives_the_slot_back() -> None:
     slots = Slots(1)
     with pytest.raises(LookupError):
@@ -140,23 +161,25 @@ def test_senseless_limits_are_refused(limit: int, queue: int) -> None:
 
 
 @given(
-    st.integers(1, 3), st.integers(0, 3), st.lists(st.sampled_from(["come", "leave", "cancel", "turn"]), max_size=40)
+    st.integers(1, 3),
+    st.integers(0, 3),
+    st.lists(st.sampled_from(["come", "go on", "leave", "cancel", "turn"]), max_size=40),
 )
 def test_counts_stay_exact_whatever_happens(limit: int, queue: int, steps: list[str]) -> None:
     async def live() -> None:
         slots = Slots(limit, queue)
         leaves: list[tuple[asyncio.Task[None], asyncio.Event]] = []
         for step in steps:
-            if step == "come":
-                leave = asyncio.Event()
-                leaves.append((asyncio.create_task(_holder(slots, "", [], leave)), leave))
+            if step in ("come", "go on"):
+                leave, hold = asyncio.Event(), _holder if step == "come" else _goes_on
+                leaves.append((asyncio.create_task(hold(slots, "", [], leave)), leave))
             elif step == "turn":
                 await _turn()
             elif leaves:
                 task, leave = leaves[len(steps) % len(leaves)]
                 leave.set() if step == "leave" else task.cancel()
             assert 0 <= slots.busy <= limit
-            assert 0 <= slots.queued <= queue
+            assert 0 <= slots.queued <= queue + steps.count("go on")
         for _, leave in leaves:
             leave.set()
         results = await asyncio.gather(*(task for task, _ in leaves), return_exceptions=True)

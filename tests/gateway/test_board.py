@@ -28,9 +28,9 @@ def view(board: Board) -> EngineState:
     return board.snapshot().engines["a"]
 
 
-def fault(board: Board, times: int, error: SpeechError | None = None) -> None:
+def fault(board: Board, times: int, error: SpeechError | None = None, *, probe: bool = False) -> None:
     for _ in range(times):
-        board.failed("a", error or EngineFault("broke"))
+        board.failed("a", error or EngineFault("broke"), probe=probe)
 
 
 def test_an_engine_is_starting_until_it_is_said_to_be_up(clock: VirtualClock) -> None:
@@ -86,11 +86,33 @@ def test_a_failed_probe_doubles_the_wait(board: Board, clock: VirtualClock) -> N
     fault(board, FAULTS_TO_OPEN)
     clock.advance(OPEN_S)
     board.admit("a")
-    fault(board, 1)
+    fault(board, 1, probe=True)
     clock.advance(OPEN_S)
     assert view(board).state == "down"
     clock.advance(OPEN_S)
     assert view(board).state == "up"
+
+
+def test_faults_of_attempts_that_began_before_the_breaker_opened_do_not_keep_it_open_longer(
+    board: Board, clock: VirtualClock
+) -> None:
+    fault(board, FAULTS_TO_OPEN + 20)
+    clock.advance(OPEN_S)
+    assert board.admit("a") is True
+    fault(board, 1)
+    with pytest.raises(Unavailable):  # the probe is still on its way
+        board.admit("a")
+
+
+@pytest.mark.parametrize("error", [Throttled("quota", retry_after_s=1), InvalidRequest("no")])
+def test_a_probe_whose_error_is_no_fault_is_given_back(board: Board, clock: VirtualClock, error: SpeechError) -> None:
+    fault(board, FAULTS_TO_OPEN)
+    clock.advance(OPEN_S)
+    board.admit("a")
+    fault(board, 1, error, probe=True)
+    clock.advance(1.1)
+    assert view(board).state == "up"
+    assert board.admit("a") is True
 
 
 def test_a_probe_without_a_verdict_is_given_back(board: Board, clock: VirtualClock) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -109,6 +110,29 @@ def test_an_unfinished_clause_is_spoken_whole_by_the_next_engine_and_nothing_is_
 def test_a_stream_that_ends_without_audio_is_a_failure() -> None:
     hearing = Hearing({"a": Scripted([]), "b": Scripted(GOOD)}, retries=0)
     assert hearing.all() == [("b", 0), ("b", 0)]
+
+
+def test_newcomers_that_fill_the_queue_do_not_cut_a_speech_that_has_begun() -> None:
+    hearing = Hearing({"a": Scripted([0.1, chunk()])}, clauses=3)
+    slots, attempt = hearing.failover.engines["a"].slots, hearing.failover.engines["a"].attempt
+
+    async def newcomer() -> None:
+        async with aclosing(attempt(9, 9, Allowance(math.inf)).synthesize(SpeechRequest("new", "en"))) as chunks:
+            assert [one async for one in chunks] == [chunk()]
+
+    async def listen() -> None:
+        newcomers = []
+        async with aclosing(hearing.failover.speak()) as audio:
+            async for spoken in audio:
+                hearing.heard.append((spoken.engine, spoken.clause))
+                while not slots.full:
+                    newcomers.append(asyncio.create_task(newcomer()))
+                    await asyncio.sleep(0)
+        await asyncio.gather(*newcomers)
+
+    run(listen())
+    assert hearing.heard == [("a", 0), ("a", 1), ("a", 2)]
+    hearing.must_be_released()
 
 
 def test_under_abort_audio_comes_as_it_is_made_and_a_failure_breaks_off() -> None:

@@ -160,6 +160,46 @@ def test_an_open_breaker_turns_away_before_the_engine_is_asked() -> None:
     assert len(ring.engine.requests) == asked
 
 
+def test_a_stream_without_audio_is_a_fault_and_no_measurement() -> None:
+    ring = Ring(Scripted([AudioChunk(b"", 8000)]))
+    with pytest.raises(EngineFault, match="a ended without audio"):
+        run(ring.speak())
+    assert ring.board._rows["a"].faults == 1
+    assert ring.state.first_audio_s is None
+
+
+def test_a_stream_without_an_end_is_broken_off() -> None:
+    ring = Ring(Scripted([chunk(10_000)] * 100))
+    with pytest.raises(EngineFault, match="a did not end"):
+        run(ring.speak())
+    assert (ring.state.busy, ring.engine.open, ring.board._rows["a"].faults) == (0, 0, 1)
+
+
+def test_a_throttled_probe_lets_the_next_one_try() -> None:
+    quota = Throttled("quota", retry_after_s=1)
+    ring = Ring(Scripted(*[[EngineFault("broke")]] * FAULTS_TO_OPEN, [quota], [chunk()]))
+    for _ in range(FAULTS_TO_OPEN):
+        with pytest.raises(EngineFault):
+            run(ring.speak())
+    ring.clock.advance(OPEN_S)
+    with pytest.raises(Throttled):
+        run(ring.speak())
+    ring.clock.advance(1)
+    assert run(ring.speak()) == [chunk()]
+
+
+def test_many_that_fail_at_once_open_the_breaker_for_no_longer() -> None:
+    ring = Ring(Scripted([1.0, EngineFault("broke")]), slots=20)
+
+    async def twenty() -> None:
+        await asyncio.gather(*(ring.speak() for _ in range(20)), return_exceptions=True)
+
+    run(twenty())
+    assert ring.state.state == "down"
+    ring.clock.advance(OPEN_S)
+    assert ring.state.state == "up"
+
+
 def test_a_probe_whose_listener_leaves_is_given_back() -> None:
     ring = Ring(Scripted(*[[EngineFault("broke")]] * FAULTS_TO_OPEN, [chunk()]))
     for _ in range(FAULTS_TO_OPEN):
