@@ -73,7 +73,7 @@ async def test_empty_chunks_are_left_out(place: Workplace) -> None:
         ("nothing", "ended without audio"),
         ("say 0", "ended without audio"),
         ("array", "bytearray instead of bytes"),
-        ("exit", "SystemExit: 3"),
+        ("exit", "failed: SystemExit"),
         ("cancel", "cancelled itself"),
         ("fault", "the vocoder tripped"),
     ],
@@ -85,11 +85,9 @@ async def test_what_breaks_the_contract_is_an_engine_fault(place: Workplace, tex
     assert len(await say(engine, "say 2")) == 2
 
 
-async def test_an_exception_is_wrapped_in_one_line(place: Workplace) -> None:
-    with pytest.raises(EngineFault) as raised:
+async def test_an_exception_becomes_a_fault_that_does_not_tell_its_text(place: Workplace) -> None:
+    with pytest.raises(EngineFault, match=r"^failed: LookupError$"):  # "no such phoneme …" stands in the log
         await say(await place.started(), "bug")
-    assert raised.value.message.startswith("LookupError: no such phoneme xxx")
-    assert len(raised.value.message) < 400
 
 
 async def test_a_speech_error_keeps_its_kind_and_its_hint(place: Workplace) -> None:
