@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from engines.contract import AudioChunk, Engine, EngineInfo, EngineKind, SpeechRequest
+from engines.contract import AudioChunk, Engine, EngineInfo, EngineKind, Instance, Missing, SpeechRequest
 from engines.errors import SpeechError, Unavailable
 from engines.slots import Slots
 from engines.worker.client import WorkerEngine, WorkerSpec
@@ -39,7 +39,7 @@ class Member:
 
     entry: EngineEntry
     guarded: Guarded
-    options: str  # name, kind and options as text
+    fingerprint: str  # name, kind and options: with the model's version, whatever makes a text sound different
     lost: asyncio.Event
     settled: asyncio.Event  # came up, or failed for the first time
     keeper: asyncio.Task[None] | None = None
@@ -47,11 +47,6 @@ class Member:
     @property
     def info(self) -> EngineInfo:
         return self.guarded.engine.info
-
-    @property
-    def fingerprint(self) -> str:
-        """Whatever would make the same text sound different: the instance, its options, its model's version."""
-        return f"{self.options}\0{self.info.version}"
 
 
 class Fleet:
@@ -67,12 +62,12 @@ class Fleet:
         lost = asyncio.Event()
         engine = build_engine(entry, self._kinds, self._data_dir, on_lost=lambda _reason: lost.set())
         info = engine.info
-        slots = Slots(entry.slots or info.slots, entry.queue)
+        slots = Slots(entry.slots or max(1, info.slots), entry.queue)
         cost = info.cost_per_1k_chars if entry.cost_per_1k_chars is None else entry.cost_per_1k_chars
         self._board.add(entry.name, slots, cost_per_1k_chars=cost, info=info)
         guarded = Guarded(entry.name, engine, slots, self._board)
-        options = f"{entry.name}\0{entry.kind.name}\0{entry.options.model_dump_json()}"
-        return Member(entry, guarded, options, lost, asyncio.Event())
+        fingerprint = f"{entry.name}\0{entry.kind.name}\0{entry.options.model_dump_json()}"
+        return Member(entry, guarded, fingerprint, lost, asyncio.Event())
 
     async def start(self, within_s: float = 10.0) -> None:
         """Start all engines at once. Returns when one can speak, or all have settled, or the time is over;
@@ -133,7 +128,7 @@ class Fleet:
     async def _wait_until_installed(self, member: Member) -> None:
         entry, shown = member.entry, ""
         instance = entry.instance(self._data_dir, self._kinds)
-        while entry.kind.missing and (missing := entry.kind.missing(instance, entry.options)):
+        while missing := _missing(entry, instance):
             if missing.advice != shown:
                 logger.info("engine %s is %s: %s", entry.name, missing.state.replace("_", " "), missing.advice)
                 self._board.set_state(entry.name, missing.state, missing.advice)
@@ -149,6 +144,8 @@ class Fleet:
         try:
             async with timer:
                 await member.guarded.engine.start()
+                await member.guarded.engine.check()  # one that feels ill may take its own start for done
+            self._take_info(member)
         except SpeechError as error:
             reason = error.message
         except Exception as error:
@@ -158,7 +155,6 @@ class Fleet:
                 logger.exception("engine %s failed to start", name)
                 reason = f"failed to start: {type(error).__name__}: {error}"
         else:
-            self._take_info(member)
             self._board.set_state(name, "up")
             logger.info("engine %s is ready after %.2f s", name, asyncio.get_running_loop().time() - began)
             member.settled.set()
@@ -180,18 +176,29 @@ class Fleet:
             try:
                 async with asyncio.timeout(CHECK_WITHIN_S):
                     await member.guarded.engine.check()
+                self._take_info(member)
             except SpeechError as error:
                 return error.message
             except TimeoutError:
                 return f"gave no answer to a check within {CHECK_WITHIN_S:g} s"
             except Exception as error:
                 return f"{type(error).__name__}: {error}"
-            self._take_info(member)
 
     def _take_info(self, member: Member) -> None:
         self._board.set_info(member.entry.name, member.info)
         if member.entry.slots is None:
-            member.guarded.slots.limit = member.info.slots
+            member.guarded.slots.limit = max(1, member.info.slots)
+
+
+def _missing(entry: EngineEntry, instance: Instance) -> Missing | None:
+    """What stands in the way of a start, as its kind tells. One that cannot tell is tried: its start will say."""
+    if entry.kind.missing is None:
+        return None
+    try:
+        return entry.kind.missing(instance, entry.options)
+    except Exception:
+        logger.exception("engine %s: its kind does not tell what is missing", entry.name)
+        return None
 
 
 def build_engine(
@@ -202,7 +209,9 @@ def build_engine(
     instance = entry.instance(data_dir, kinds)
     try:
         if (entry.isolation or kind.isolation) == "inline":
-            return kind.create(instance, entry.options)
+            engine = kind.create(instance, entry.options)
+            _ = engine.info  # may raise: better now than amid a request
+            return engine
         described = kind.describe(instance, entry.options) if kind.describe else EngineInfo(slots=entry.slots or 1)
     except Exception as error:
         logger.exception("engine %s cannot be made", entry.name)

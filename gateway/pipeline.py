@@ -208,8 +208,10 @@ class Speech:
                     if not served.bytes_out:
                         self._first_audio()
                     served.bytes_out += len(piece)
-                    if served.bytes_out <= LARGEST_CLIP_BYTES:
+                    if self._keepable():
                         gathered.append(piece)
+                    else:
+                        gathered.clear()
                     yield piece
             await self._keep(gathered)
         except BaseException as error:
@@ -225,9 +227,17 @@ class Speech:
         failed = [(one.engine, one.message) for one in served.attempts if one.error]
         served.degraded = degraded(self.plan, served.engine, failed)
 
-    async def _keep(self, gathered: list[bytes]) -> None:
+    def _keepable(self) -> bool:
+        """May what was spoken so far become a clip of the cache: not too large, and all of it one engine's."""
         served = self.served
-        if served.cache == "bypass" or len(set(served.clause_engines)) != 1 or served.bytes_out > LARGEST_CLIP_BYTES:
+        small = served.bytes_out <= LARGEST_CLIP_BYTES
+        return small and served.cache != "bypass" and len(set(served.clause_engines)) <= 1
+
+    async def _keep(self, gathered: list[bytes]) -> None:
+        served, info = self.served, self._info(self.served.engine)
+        # an engine that became another one meanwhile, such as a worker with a newer model: whose clip is this?
+        changed = info is None or info.version != self.runtime.fleet.members[served.engine].info.version
+        if changed or not self._keepable():
             return
         data = finish_clip(self.request.format, b"".join(gathered))
         clip = Clip(data, served.engine, served.engine_voice, served.audio_s)
@@ -318,11 +328,17 @@ def _plan(prepared: Prepared, runtime: Runtime, request_id: str) -> tuple[Snapsh
 
 
 def _key(engine: str, prepared: Prepared, snapshot: Snapshot, runtime: Runtime) -> str:
-    """The cache key of one engine's clip: what is spoken, the engine's fingerprint, and its voice per language."""
+    """The cache key of one engine's clip: what is spoken, the engine's fingerprint, and its voice per language.
+
+    The languages are those of the clauses, as the engine is told them: a document in SSML may say it is in one and hold
+    another. An engine that is given no voice chooses one by the gender.
+    """
     info = snapshot.engines[engine].info
-    voices = [prepared.target.voice_on(engine, language, info) for language in prepared.script.languages]
+    target, version = prepared.target, info.version if info else ""
+    languages = dict.fromkeys(clause.language for clause in prepared.script.clauses)
+    voices = [target.voice_on(engine, language, info) for language in languages]
     fingerprint = runtime.fleet.members[engine].fingerprint
-    return clip_key(prepared.spoken, f"{fingerprint}\0{voices}")
+    return clip_key(prepared.spoken, f"{fingerprint}\0{version}\0{voices}\0{target.gender}")
 
 
 def explain(request: ClientRequest, config: Config, snapshot: Snapshot) -> dict[str, Any]:

@@ -17,8 +17,10 @@ from gateway.text.prepare import PREPARER_VERSION, prepare_text
 from gateway.text.script import Script
 from policies.types import Ask, Plan, Snapshot
 
-#: requests with texts up to this many characters are remembered, and how many of them
+#: requests with up to this many characters, instructions included, are remembered, and how many of them
 REMEMBERED_CHARS, REMEMBERED = 2000, 1024
+#: one with more weights of emotions is not: each has a name
+REMEMBERED_WEIGHTS = 16
 
 
 @dataclass(slots=True)
@@ -45,8 +47,9 @@ class Preparing:
 
     def prepare(self, request: ClientRequest) -> Prepared:
         """Raises InvalidRequest or ModelNotFound."""
-        short = len(request.input) <= REMEMBERED_CHARS
-        return self._remembered(request) if short else self._prepare(request)
+        short = len(request.input) + len(request.instructions) <= REMEMBERED_CHARS
+        plain = request.emotion is None or len(request.emotion.weights) <= REMEMBERED_WEIGHTS
+        return self._remembered(request) if short and plain else self._prepare(request)
 
     def prepare_script(self, request: ClientRequest, script: Script) -> Prepared:
         """The same for a script that is already there; the request's own text is not looked at."""

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from engines.contract import EngineKind, Instance, Missing, Options
+from engines.contract import EngineInfo, EngineKind, Instance, Missing, Options
 from engines.errors import Unavailable
 from gateway.board import Board
 from gateway.configuration.engines import EngineEntry
-from gateway.fleet import CHECK_EVERY_S, MISSING_EVERY_S, Fleet
+from gateway.fleet import CHECK_EVERY_S, LONGEST_BACK_OFF_S, MISSING_EVERY_S, Fleet
 from policies.types import EngineState
 from tests.engines_at_hand import Scripted, info
 from tests.virtual import VirtualClock, run
@@ -175,6 +175,49 @@ def test_what_is_not_installed_is_a_state_and_is_taken_up_once_it_is() -> None:
         assert engine.starts == 0
         missing.clear()
         await asyncio.sleep(MISSING_EVERY_S + 1)
+        assert yard.state().state == "up"
+
+    yard.during(story)
+
+
+def test_a_kind_that_cannot_tell_what_is_missing_leaves_that_to_the_start() -> None:
+    def missing(*_: object) -> Missing | None:
+        raise OSError("no such folder")
+
+    yard = Yard({"a": Fickle(failures=1), "b": Fickle()}, missing)
+
+    async def story() -> None:
+        await yard.fleet.settled()
+        assert yard.state("a").reason == "no luck"
+        assert yard.state("b").state == "up"
+
+    yard.during(story)
+
+
+def test_an_engine_that_says_it_has_no_slots_has_one() -> None:
+    engine = Fickle()
+    engine.info = EngineInfo(slots=0)
+    yard = Yard({"a": engine})
+
+    async def story() -> None:
+        assert (yard.state().state, yard.state().slots) == ("up", 1)
+
+    yard.during(story)
+
+
+def test_an_engine_that_still_feels_ill_after_its_start_is_not_up() -> None:
+    engine = Fickle()
+    engine.ill = True
+    yard = Yard({"a": engine})
+
+    async def story() -> None:
+        states = set()
+        for _ in range(100):
+            states.add(yard.state().state)
+            await asyncio.sleep(1)
+        assert states == {"down"}
+        engine.ill = False
+        await asyncio.sleep(LONGEST_BACK_OFF_S)
         assert yard.state().state == "up"
 
     yard.during(story)

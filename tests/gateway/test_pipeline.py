@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 
 import pytest
 
-from engines.contract import AudioChunk
+from engines.contract import AudioChunk, Emotion
 from engines.errors import EngineFault, Interrupted, InvalidRequest, SpeechError, Unavailable
 from gateway.pipeline import Reply, explain, speak
 from gateway.record import Served
@@ -97,6 +98,58 @@ async def test_a_different_request_is_not_answered_with_that_clip(bench: Bench, 
     await say(runtime)
     served, _ = await say(runtime, different.pop("text", TEXT), **different)
     assert served.cache != "hit"
+
+
+async def test_a_voice_that_differs_by_its_gender_alone_has_clips_of_its_own(bench: Bench) -> None:
+    voices = """version: 1
+default: she
+voices:
+  she: {languages: [en], gender: female}
+  he: {languages: [en], gender: male}
+"""
+    engine = Scripted([chunk(value=1)], [chunk(value=2)], info=info("en"))
+    policies = POLICIES + "last_resort: a\n"
+    runtime = await bench.runtime({"a": engine}, voices=voices, policies=policies)
+    heard = [samples((await say(runtime, "Hello.", voice=voice))[1]) for voice in ("she", "he", "she")]
+    assert heard == [[1], [2], [1]]
+    assert [(one.voice, one.gender) for one in engine.requests] == [("", "female"), ("", "male")]
+
+
+async def test_a_document_has_a_clip_for_each_voice_of_the_language_it_says_it_is_in(bench: Bench) -> None:
+    voices = """version: 1
+default: one
+voices:
+  one: {languages: [en, zh], engines: {a: {zh: zh, en: en-one}}}
+  two: {languages: [en, zh], engines: {a: {zh: zh, en: en-two}}}
+"""
+    engine = Scripted([chunk(value=1)], [chunk(value=2)], info=info("en", "zh", ssml=True))
+    runtime = await bench.runtime({"a": engine}, voices=voices)
+    document = '<speak xml:lang="en"><s xml:lang="zh">你好</s></speak>'
+    heard = [samples((await say(runtime, document, voice=v, input_type="ssml"))[1]) for v in ("one", "two")]
+    assert heard == [[1], [2]]
+
+
+async def test_a_clip_is_not_kept_when_its_engine_became_another_one_meanwhile(bench: Bench) -> None:
+    class Renewed(Scripted):
+        async def synthesize(self, request):  # type: ignore[no-untyped-def]
+            async for one in super().synthesize(request):
+                yield one
+            self.info = dataclasses.replace(self.info, version="2")
+
+    engine = Renewed([chunk(value=1)], [chunk(value=2)])
+    runtime = await bench.runtime({"a": engine})
+    await say(runtime, "Hello.")
+    runtime.board.set_info("a", engine.info)
+    served, pcm = await say(runtime, "Hello.")
+    assert (served.cache, samples(pcm)) == ("miss", [2])
+
+
+async def test_only_small_requests_are_remembered(bench: Bench) -> None:
+    runtime = await bench.runtime({"a": Scripted([chunk()])})
+    for more in ({"instructions": "x" * 10_000}, {"emotion": Emotion(tuple((f"{n}", 0.5) for n in range(1000)))}):
+        prepared = runtime.preparing.prepare(request("Hello.", **more))
+        assert runtime.preparing.prepare(request("Hello.", **more)) is not prepared
+    assert runtime.preparing.prepare(request("Hello.")) is runtime.preparing.prepare(request("Hello."))
 
 
 async def test_the_preferred_engines_clip_is_heard_even_while_it_is_down(bench: Bench) -> None:
