@@ -7,6 +7,7 @@ policies; what is spoken is hashed by `gateway/prepared.py`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import os
@@ -147,15 +148,17 @@ class DiskCache:
             path = self._path(key)
             try:
                 clip = Clip.unpack(path.read_bytes())
-                os.utime(path)
             except FileNotFoundError:
                 continue
             except ValueError:
-                path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # a folder that may only be read
+                    path.unlink()
                 continue
             except OSError as error:
                 logger.warning("cannot read %s: %s", path, error)
                 continue
+            with contextlib.suppress(OSError):
+                os.utime(path)
             return index, clip
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -75,6 +76,22 @@ async def test_a_damaged_file_is_a_miss_and_is_removed(tmp_path: Path, damage: b
     (tmp_path / "ab" / "abc").write_bytes(damage)
     assert await cache.first(["abc"]) is None
     assert not (tmp_path / "ab" / "abc").exists()
+
+
+async def test_a_disk_that_can_only_be_read_gives_its_clips_and_costs_no_reply(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = DiskCache(tmp_path, 10_000)
+    await cache.put("good", clip())
+    await cache.put("bad", clip())
+    (tmp_path / "ba" / "bad").write_bytes(b"nonsense")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert await cache.first(["bad", "good"]) == (1, clip())
 
 
 async def test_a_disk_that_cannot_be_written_costs_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
