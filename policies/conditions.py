@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from policies.hours import Hours
-from policies.types import Ask, EngineState, Share, Snapshot, When
+from policies.policy import Share, When
+from policies.types import Ask, EngineState, Snapshot
 
 #: hashes have 64 bits
 _HASHES = 1 << 64

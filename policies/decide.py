@@ -1,7 +1,7 @@
 """Which engines will be tried for a request, in which order, and why not the others: a pure function.
 
 It runs before the cache is looked up, so on the path of every request: it takes tens of microseconds, and whatever a
-policy alone determines is worked out once, in `policies.types`. Knows nothing about HTTP, texts, time or engines that
+policy alone determines is worked out once, in `policies.policy`. Knows nothing about HTTP, texts, time or engines that
 run: all it sees is an `Ask`, a `Snapshot` and a `Policy`, and equal ones give equal plans.
 """
 
@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from policies.conditions import holds
 from policies.orders import ORDERS, Ranked, figure
-from policies.types import Ask, EngineState, Plan, Policy, Skip, SkipCode, Snapshot, Step, Terms
+from policies.policy import Policy, Terms
+from policies.types import Ask, EngineState, Plan, Skip, SkipCode, Snapshot, Step
 
 LAST_RESORT = "last resort"
 

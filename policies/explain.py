@@ -11,7 +11,8 @@ from typing import Any
 
 from policies.conditions import why_not
 from policies.decide import out_of_rotation
-from policies.types import Ask, Plan, Policy, Snapshot
+from policies.policy import Policy
+from policies.types import Ask, Plan, Snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from engines.contract import EngineInfo
 from policies.across import engine_of, fields, items
+from policies.policy import Policy, Rule, Share, When
 from policies.typed import Loc, near
-from policies.types import Policy, Rule, Share, When
 
 Severity = Literal["error", "warning"]
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-from policies.types import Ask, EngineState, Order, Snapshot, Use
+from policies.policy import Order, Use
+from policies.types import Ask, EngineState, Snapshot
 
 _HASHES = 1 << 64
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")

@@ -16,8 +16,8 @@ from gateway.configuration.engines import EngineEntry
 from gateway.configuration.problems import near
 from gateway.configuration.yaml import Document
 from policies.lint import lint, unknown_engines
+from policies.policy import Policy
 from policies.typed import Loc
-from policies.types import Policy
 
 Entries = Mapping[str, EngineEntry | None]
 

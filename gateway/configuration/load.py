@@ -22,7 +22,7 @@ from gateway.configuration.secrets import note_clear_endpoints, note_secrets
 from gateway.configuration.settings import Settings
 from gateway.configuration.yaml import Document, read_document
 from gateway.voices import Voices
-from policies.types import Policy
+from policies.policy import Policy
 
 FILES = ("gateway.yaml", "engines.yaml", "voices.yaml", "policies.yaml")
 

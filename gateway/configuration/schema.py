@@ -16,7 +16,7 @@ from engines.registry import Registry
 from gateway.configuration.engines import Common, EnginesFile
 from gateway.configuration.settings import Settings
 from gateway.voices import Voices
-from policies.types import Policy, Terms
+from policies.policy import Policy, Terms
 
 #: what stands where a number or a word is wanted and the environment gives it
 _REFERENCE = {"type": "string", "pattern": r"\$\{"}

@@ -13,7 +13,8 @@ from ruamel.yaml import YAML
 
 from gateway.cli import voxgate
 from policies.conditions import CONDITIONS
-from policies.types import Order, Policy, SkipCode, When
+from policies.policy import Order, Policy, When
+from policies.types import SkipCode
 from tests.docs.shell import REPOSITORY, blocks
 
 PAGE = (REPOSITORY / "docs" / "policies.md").read_text(encoding="utf-8")

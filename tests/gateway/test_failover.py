@@ -28,7 +28,8 @@ from gateway.guards import Allowance, Guarded
 from gateway.record import Served
 from gateway.refusals import NoEngine, OutOfTime
 from gateway.text.script import Clause, Script
-from policies.types import Plan, Skip, Step, Terms
+from policies.policy import Terms
+from policies.types import Plan, Skip, Step
 from tests.engines_at_hand import Scripted, chunk
 from tests.virtual import VirtualClock, run
 

@@ -15,7 +15,8 @@ from engines.contract import EngineInfo, Voice
 from policies.board_file import board_fields, snapshot_from
 from policies.decide import decide, degraded
 from policies.explain import passed_over, plan_fields, render
-from policies.types import Ask, EngineState, Policy, Snapshot
+from policies.policy import Policy
+from policies.types import Ask, EngineState, Snapshot
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.yaml"))
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

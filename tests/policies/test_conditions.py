@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.conditions import CONDITIONS, holds, why_not
-from policies.types import Ask, Snapshot, When
+from policies.policy import When
+from policies.types import Ask, Snapshot
 
 NOBODY = Snapshot(datetime(2026, 1, 1, tzinfo=UTC), {})
 hashes = st.integers(0, 2**64 - 1)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from engines.contract import EngineInfo, Voice
 from policies.decide import decide, degraded
 from policies.explain import passed_over, plan_fields, render
-from policies.types import Ask, EngineState, Policy, Snapshot
+from policies.policy import Policy
+from policies.types import Ask, EngineState, Snapshot
 
 # how long an example takes says nothing about a plan
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from policies.explain import PassedOver, plan_fields, render
-from policies.types import Plan, Skip, Step, Terms
+from policies.policy import Terms
+from policies.types import Plan, Skip, Step
 
 PLAN = Plan(
     rule="short prompts stay local",

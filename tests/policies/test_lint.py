@@ -8,7 +8,7 @@ import pytest
 
 from engines.contract import EngineInfo
 from policies.lint import Finding, lint, unknown_engines
-from policies.types import Policy
+from policies.policy import Policy
 
 INFOS: dict[str, EngineInfo | None] = {
     "indextts": EngineInfo(languages=frozenset({"zh", "en"})),

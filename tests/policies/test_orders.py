@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.orders import ORDERS, Ranked, figure, lot, ordinal
-from policies.types import Ask, EngineState, Snapshot, Use
+from policies.policy import Use
+from policies.types import Ask, EngineState, Snapshot
 
 NOBODY = Snapshot(datetime(2026, 1, 1, tzinfo=UTC), {})
 hashes = st.integers(0, 2**64 - 1)

@@ -16,7 +16,7 @@ from gateway.configuration.load import shipped_directory
 from gateway.configuration.settings import Settings
 from gateway.configuration.yaml import read_document
 from gateway.voices import VoiceEntry, Voices
-from policies.types import Policy, Rule, Share, Terms, Use, When
+from policies.policy import Policy, Rule, Share, Terms, Use, When
 
 
 def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from policies.types import Policy, Terms, Use
+from policies.policy import Policy, Terms, Use
 
 
 def policy(*rules: dict[str, Any], **fields: Any) -> dict[str, Any]:
