@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engines.contract import EngineInfo, SpeechRequest
-from engines.errors import SpeechError
+from engines.errors import InvalidRequest, SpeechError
 from gateway.audio.encode import Encoder, finish_clip, media_type, open_encoder, slices
 from gateway.audio.rates import encoder_rate
 from gateway.audio.resample import Resampler
@@ -41,6 +41,9 @@ from policies.types import Plan, Snapshot
 SLICE_MS = 200
 #: no clip larger than this is gathered for the cache
 LARGEST_CLIP_BYTES = 16_000_000
+#: nor one larger than this for a client that does not take it in pieces: as much as the longest text makes at its
+#: natural speed, as mp3. Slow speech as wav would be gigabytes, and putting those together would stop everybody else.
+LARGEST_WHOLE_BYTES = 64_000_000
 
 
 async def speak(request: ClientRequest, runtime: Runtime, request_id: str) -> Reply:
@@ -208,6 +211,12 @@ class Speech:
                     if not served.bytes_out:
                         self._first_audio()
                     served.bytes_out += len(piece)
+                    if served.bytes_out > LARGEST_WHOLE_BYTES and not self.request.stream:
+                        raise InvalidRequest(
+                            f"more than {LARGEST_WHOLE_BYTES // 1_000_000} MB of audio in one piece; take it as a "
+                            "stream, ask for a smaller format, or send the text in parts",
+                            param="input",
+                        )
                     if self._keepable():
                         gathered.append(piece)
                     else:

@@ -10,6 +10,7 @@ import pytest
 
 from engines.contract import AudioChunk, Emotion
 from engines.errors import EngineFault, Interrupted, InvalidRequest, SpeechError, Unavailable
+from gateway import pipeline
 from gateway.pipeline import Reply, explain, speak
 from gateway.record import Served
 from gateway.refusals import ModelNotFound, NoEngine
@@ -142,6 +143,22 @@ async def test_a_clip_is_not_kept_when_its_engine_became_another_one_meanwhile(b
     runtime.board.set_info("a", engine.info)
     served, pcm = await say(runtime, "Hello.")
     assert (served.cache, samples(pcm)) == ("miss", [2])
+
+
+async def test_a_reply_that_must_be_whole_is_not_gathered_beyond_all_bounds(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "LARGEST_WHOLE_BYTES", len(chunk().pcm) * 2)
+    engine = Scripted([chunk()])
+    runtime = await bench.runtime({"a": engine})
+    with pytest.raises(InvalidRequest, match="take it as a stream"):
+        await say(runtime, stream=False)
+    assert engine.open == 0
+    outcome = await runtime.outcomes.get("an-id")
+    assert outcome is not None
+    assert (outcome.outcome, outcome.error) == ("interrupted", "invalid_request")
+    served, _ = await say(runtime)
+    assert served.outcome == "complete"
 
 
 async def test_only_small_requests_are_remembered(bench: Bench) -> None:
