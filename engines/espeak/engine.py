@@ -121,9 +121,9 @@ class EspeakEngine:
         require_speakable(words)
         chosen.require_readable(words)
         return Utterance(
-            text=text,
+            # markup cannot be cut at its words: an element may reach over them
+            parts=((chosen.name_for(words), text),) if request.markup == "ssml" else chosen.parts(text),
             ssml=request.markup == "ssml",
-            voice=chosen.name,
             rate_wpm=self._options.rate_wpm * request.speed,
             pitch=self._options.pitch,
             volume=self._options.volume,

@@ -27,9 +27,8 @@ _NOTHING_S = 0.01
 class Utterance:
     """What a library is asked to say. `rate_wpm` may lie outside what the synthesiser does itself."""
 
-    text: str
+    parts: tuple[tuple[str, str], ...]  # the library's name of a voice, and what it says
     ssml: bool
-    voice: str  # the library's name
     rate_wpm: float
     pitch: int
     volume: int
@@ -71,24 +70,32 @@ class Speaker:
             raise EngineFault("the espeak-ng library is not loaded")
         rate = round(min(max(utterance.rate_wpm, RATE_MIN), RATE_MAX))
         factor = utterance.rate_wpm / rate if not RATE_MIN <= utterance.rate_wpm <= RATE_MAX else 1.0
-        library.set_voice(utterance.voice)
-        library.set_parameters(
-            rate_wpm=rate,
-            pitch=utterance.pitch,
-            volume=utterance.volume,
-            word_gap_10ms=utterance.word_gap_ms // 10,
-        )
         # inside markup the positions of words drift, by entities and by prosody: no marks rather than wrong ones
-        timeline = Timeline("" if utterance.ssml else utterance.text, 1 / library.sample_rate / factor)
-        stream = _Stream(library.sample_rate, handover, timeline)
+        text = "" if utterance.ssml else "".join(text for _, text in utterance.parts)
+        stream = _Stream(library.sample_rate, handover, Timeline(text, 1 / library.sample_rate / factor))
         stretch = library.stretch(factor) if factor != 1.0 else None
+        position = sample = samples = 0  # where the part begins in the text and the audio, and the samples so far
+
+        def take(pcm: bytes, words: list[Word]) -> bool:
+            nonlocal samples
+            samples += len(pcm) // 2
+            words = [Word(position + word.position, word.length, sample + word.sample) for word in words]
+            return stream.take(stretch.process(pcm) if stretch else pcm, words)
+
         try:
-
-            def take(pcm: bytes, words: list[Word]) -> bool:
-                return stream.take(stretch.process(pcm) if stretch else pcm, words)
-
-            library.speak(utterance.text, take, ssml=utterance.ssml)
-            if stretch and not handover.closed:
+            for voice, part in utterance.parts:
+                library.set_voice(voice)
+                library.set_parameters(
+                    rate_wpm=rate,
+                    pitch=utterance.pitch,
+                    volume=utterance.volume,
+                    word_gap_10ms=utterance.word_gap_ms // 10,
+                )
+                library.speak(part, take, ssml=utterance.ssml)
+                if handover.closed:
+                    return
+                position, sample = position + len(part), samples
+            if stretch:
                 stream.take(stretch.finish(), [])
         finally:
             if stretch:

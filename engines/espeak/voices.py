@@ -27,11 +27,15 @@ VARIANTS: dict[str, Gender] = {
 _COMMON_VARIANTS = ("f3", "m3")
 _FULLY_LISTED = frozenset({"cmn-latn-pinyin", "yue", "en-us", "en-gb"})
 #: voices that read Han characters, and those that would lose what a text says by leaving them out
-_READS_HAN = frozenset({"cmn-latn-pinyin", "yue", "yue-latn-jyutping"})
+_MANDARIN = "cmn-latn-pinyin"
+_READS_HAN = frozenset({_MANDARIN, "yue", "yue-latn-jyutping"})
 _WRITTEN_WITH_HAN = frozenset({"ja", "ko", "hak"})
 
 #: Han characters with the iteration mark and zero; kana and hangul are not among them
-_HAN = re.compile("[\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
+_HAN_LETTERS = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+_HAN = re.compile(f"[{_HAN_LETTERS}]")
+#: Han characters with the signs and digits between them
+_HAN_RUN = re.compile(f"[{_HAN_LETTERS}](?:[\\W\\d_]*[{_HAN_LETTERS}])*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +50,46 @@ class BaseVoice:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A voice that will speak: `id` as clients write it, `name` as the library takes it."""
+    """A voice that will speak: `id` as clients write it, `name` as the library takes it.
+
+    `han_name`: the Mandarin voice of the same timbre, for Chinese words among others.
+    """
 
     id: str
     name: str
     base: str
+    han_name: str
+
+    def parts(self, text: str) -> tuple[tuple[str, str], ...]:
+        """`text` cut where another of the library's voices goes on: (voice's name, text), nothing left out.
+
+        The other way round there is nothing to cut: a Mandarin voice says English words itself.
+        """
+        if self.base in _READS_HAN:
+            return ((self.name, text),)
+        parts: list[tuple[str, str]] = []
+        done = 0
+        for run in _HAN_RUN.finditer(text):
+            if any(map(str.isalnum, text[done : run.start()])):
+                parts.append((self.name, text[done : run.start()]))
+                done = run.start()
+            parts.append((self.han_name, text[done : run.end()]))
+            done = run.end()
+        rest = text[done:]
+        if not parts or any(map(str.isalnum, rest)):
+            parts.append((self.name, rest))
+        else:  # the full stop belongs to the word before it
+            name, last = parts.pop()
+            parts.append((name, last + rest))
+        return tuple(parts)
+
+    def name_for(self, text: str) -> str:
+        """The one voice that says `text` best: a Mandarin voice says English words, not the other way round."""
+        return self.han_name if self.base.startswith("en") and _HAN.search(text) else self.name
 
     def require_readable(self, text: str) -> None:
-        """Raises Unsupported when the voice would name Han characters ("Chinese letter") instead of reading them."""
+        """Raises Unsupported when Han characters are what the text is made of, and not some words of it for `parts`:
+        the voice would name them ("Chinese letter") or leave them out."""
         if self.base in _READS_HAN or not (han := len(_HAN.findall(text))):
             return
         if self.base == "ja":
@@ -71,6 +107,7 @@ class Catalogue:
 
     def __init__(self, voices: tuple[BaseVoice, ...]) -> None:
         self._by_id = {voice.id: voice for voice in voices}
+        self._mandarin = self._by_id[_MANDARIN].file
         #: every language code that some voice speaks
         self.languages = frozenset(code for voice in voices for code in voice.languages)
 
@@ -109,13 +146,13 @@ class Catalogue:
                 f"espeak-ng's voice {voice!r} speaks {base.name} ({', '.join(base.languages)}), not {language!r}",
                 param="voice",
             )
-        return Chosen(voice, base.file + plus + variant, base_id)
+        return Chosen(voice, base.file + plus + variant, base_id, self._mandarin + plus + variant)
 
     def _default(self, language: str, gender: Gender) -> Chosen:
         # `en-gb` is the default of its own code though `en-gb-x-rp` lists that code too: the table's order decides
         base = next(one for one in self._by_id.values() if language in one.languages)
         variant = "+f3" if gender == "female" else ""
-        return Chosen(base.id + variant, base.file + variant, base.id)
+        return Chosen(base.id + variant, base.file + variant, base.id, self._mandarin + variant)
 
     def _known(self, language: str) -> str:
         """The code in the table's form: `pt_BR` is pt-br, `de-AT` is de. Raises Unsupported."""

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from array import array
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -134,6 +134,7 @@ async def test_word_marks_are_the_words_in_order_within_the_audio(say: Say) -> N
     for language, text, words in (
         ("en", "Hello 😀 big world. Yes!", ["Hello", "😀", "big", "world", "Yes"]),
         ("zh", "你好世界，今天 hello。", ["你", "世", "界", "今", "天", "hello"]),
+        ("en", "I said 世界 to you.", ["I", "said", "世", "界", "to", "you"]),
     ):
         for speed in (1.0, 4.0):
             chunks = await say(text, language, speed=speed)
@@ -143,6 +144,18 @@ async def test_word_marks_are_the_words_in_order_within_the_audio(say: Say) -> N
             assert edges == sorted(edges)
             assert edges[0] >= 0
             assert edges[-1] <= seconds(chunks) + 0.01
+
+
+@pytest.mark.parametrize("markup", ["plain", "ssml"])
+async def test_chinese_words_in_an_english_sentence_are_read_and_not_named(
+    say: Say, markup: Literal["plain", "ssml"]
+) -> None:
+    """Each would be "Chinese letter", 0.6 s, and a word is 0.3 s."""
+    english, mixed = [
+        seconds(await say(text, "en", markup=markup))
+        for text in ("He said to me that", "He said 你好世界再见 to me that")
+    ]
+    assert 0.6 < mixed - english < 2.4
 
 
 @pytest.mark.parametrize(

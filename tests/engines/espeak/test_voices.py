@@ -90,3 +90,23 @@ def test_han_characters_are_read_or_refused_but_never_named(language: str, text:
     else:
         with pytest.raises(Unsupported):
             chosen.require_readable(text)
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "parts"),
+    [
+        ("en", "I said 你好 to him.", ["en: I said ", "zh: 你好", "en:  to him."]),
+        ("en", "你好, he said, “再见！”", ["zh: 你好", "en: , he said, “", "zh: 再见！”"]),
+        ("fr", "Le mot « 你好 ».", ["fr: Le mot « ", "zh: 你好 »."]),
+        ("en", "Hello, 5 %.", ["en: Hello, 5 %."]),
+        ("zh", "我用 iPhone 打电话。", ["zh: 我用 iPhone 打电话。"]),
+    ],
+)
+def test_chinese_words_among_others_are_parts_for_the_mandarin_voice(
+    language: str, text: str, parts: list[str]
+) -> None:
+    catalogue = Catalogue.load()
+    chosen = catalogue.choose(language, "", "female")
+    names = {catalogue.choose(code, "", "female").name: code for code in ("zh", "en", "fr")}
+    assert [f"{names[name]}: {part}" for name, part in chosen.parts(text)] == parts
+    assert "".join(part for _, part in chosen.parts(text)) == text
