@@ -26,8 +26,8 @@ VARIANTS: dict[str, Gender] = {
 #: listed for every voice; for the voices used most every variant is listed. All variants of all voices are taken
 _COMMON_VARIANTS = ("f3", "m3")
 _FULLY_LISTED = frozenset({"cmn-latn-pinyin", "yue", "en-us", "en-gb"})
-#: voices that read Han characters, and those that would lose what a text says by leaving them out
 _MANDARIN = "cmn-latn-pinyin"
+#: voices that read Han characters, and those that would lose what a text says by leaving them out
 _READS_HAN = frozenset({_MANDARIN, "yue", "yue-latn-jyutping"})
 _WRITTEN_WITH_HAN = frozenset({"ja", "ko", "hak"})
 

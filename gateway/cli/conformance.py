@@ -29,7 +29,7 @@ class TestKind(EngineConformance):
 def run_kit(target: str, options_json: str) -> int:
     """pytest's exit status. Raises ValueError, with one line to show, when there is nothing to run it on."""
     if find_spec("pytest") is None:
-        raise ValueError("the kit needs pytest: pip install pytest")
+        raise ValueError(f"the kit needs pytest: {sys.executable} -m pip install pytest")
     import pytest
 
     kind = find_kind(target)

@@ -55,7 +55,7 @@ def new(name: str, parent: Path) -> None:
         written = write_package(name, parent)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"wrote {written}/: next, `cd {written} && pip install -e . && pytest`")
+    click.echo(f"wrote {written}/: next, `cd {written} && pip install -e '.[test]' && pytest`")
 
 
 @command.command()
