@@ -1,5 +1,7 @@
 # syntax=docker/dockerfile:1
-# Two stages: wheels and the environment are made in the first, the second has Python, /opt/voxgate and nothing else.
+# Two stages: the environment is made in the first; the second has Python, /opt/voxgate and nothing else.
+# About 0.45 GB: 130 MB of base image and 300 MB in /opt/voxgate (`du -sm`), most of it codecs (105 MB), numpy (73 MB),
+# faker, which Litestar brings (25 MB), and espeak-ng (21 MB).
 
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
@@ -7,9 +9,10 @@ COPY scripts/locks/core.txt scripts/locks/core.txt
 RUN python -m venv /opt/voxgate \
  && /opt/voxgate/bin/pip install --no-cache-dir --require-hashes --requirement scripts/locks/core.txt
 COPY . .
+# what builds wheels stays behind; pip is kept to install plugins with. A home is not needed
 RUN /opt/voxgate/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
- && /opt/voxgate/bin/pip uninstall --yes hatchling editables \
- && /opt/voxgate/bin/voxgate check
+ && /opt/voxgate/bin/pip uninstall --yes hatchling editables setuptools \
+ && HOME=/nonexistent /opt/voxgate/bin/voxgate check
 
 FROM python:3.11-slim-bookworm
 RUN useradd --create-home --uid 10001 voxgate \
@@ -19,7 +22,8 @@ ENV PATH=/opt/voxgate/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     VOXGATE_DATA=/data \
     VOXGATE_LISTEN__HOST=0.0.0.0
-USER voxgate
+# a number, so that an orchestrator can see that it is not root
+USER 10001
 WORKDIR /data
 VOLUME /data
 EXPOSE 8080

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import errno
 import os
 import stat
 import sys
@@ -77,14 +78,21 @@ def command(
 
 
 class StandardOutput:
-    """One file on stdout, streamed."""
+    """One file on stdout, streamed. Nothing is buffered: what cannot be written is told once, here. Raises OSError."""
 
     def __init__(self, format: Format, sample_rate: int) -> None:
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "stdout is closed: there is nowhere to write")
         self._encoder = open_encoder(format, sample_rate)
+        self._descriptor = sys.stdout.fileno()
 
     def write(self, pcm: bytes) -> None:
-        sys.stdout.buffer.write(self._encoder.encode(pcm))
-        sys.stdout.buffer.flush()
+        self._send(self._encoder.encode(pcm))
+
+    def _send(self, encoded: bytes) -> None:
+        left = memoryview(encoded)
+        while left:
+            left = left[os.write(self._descriptor, left) :]
 
     def __enter__(self) -> Self:
         return self
@@ -92,8 +100,7 @@ class StandardOutput:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         with self._encoder:
             if kind is None:
-                sys.stdout.buffer.write(self._encoder.finish())
-                sys.stdout.buffer.flush()
+                self._send(self._encoder.finish())
 
 
 async def narrate(
@@ -126,22 +133,29 @@ async def spoken(
 
 
 def stdin_pieces() -> Iterator[str]:
-    """Text from stdin as it comes. Raises InvalidRequest when it is no UTF-8."""
+    """Text from stdin as it comes. Raises InvalidRequest when it is no UTF-8, or when stdin is closed."""
+    if sys.stdin is None:
+        raise InvalidRequest("stdin is closed: there is no text to read")
     decoder = codecs.getincrementaldecoder("utf-8")()
+    read = 0
     try:
         while data := os.read(sys.stdin.fileno(), PIECE_BYTES):
+            begun = len(decoder.getstate()[0])  # bytes of a character whose end had not come yet
             yield decoder.decode(data)
+            read += len(data)
+        begun = len(decoder.getstate()[0])
         yield decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
-        raise InvalidRequest(f"stdin is not UTF-8 text: {error.reason} at byte {error.start} of a piece") from None
+        where = read - begun + error.start
+        raise InvalidRequest(f"stdin is not UTF-8 text: {error.reason} at byte {where}") from None
 
 
 class Progress:
     """On a terminal, one line that grows while a text is spoken: a bar where the length is known, else counts."""
 
     def __init__(self) -> None:
-        self._shown = sys.stderr.isatty()
-        status = os.fstat(sys.stdin.fileno()) if not sys.stdin.closed else None
+        self._shown = sys.stderr is not None and sys.stderr.isatty()
+        status = os.fstat(sys.stdin.fileno()) if sys.stdin is not None else None
         self._whole_bytes = status.st_size if status and stat.S_ISREG(status.st_mode) else 0
         self._chars, self._audio_s = 0, 0.0
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import math
+import multiprocessing
 import os
+import signal
 import socket
 import sys
+import threading
 from importlib.metadata import version
+from multiprocessing.connection import wait
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import click
 import uvicorn
@@ -42,6 +49,8 @@ def command(directory: Path | None, host: str | None, port: int | None, workers:
     runtime.make_folders()
     tell(config)
     if workers == 1:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, end_well)
         Announcing(server(create_app(runtime), config), runtime, address(sock)).run(sockets=[sock])
         return
     from uvicorn.supervisors import Multiprocess
@@ -52,11 +61,25 @@ def command(directory: Path | None, host: str | None, port: int | None, workers:
     Multiprocess(several, sockets=[sock]).run()
 
 
+def end_well(number: int, frame: FrameType | None) -> NoReturn:
+    """Exit with status 0. The server raises the signal that stopped it once more, after it has finished its streams."""
+    raise SystemExit(0)
+
+
 def application() -> Litestar:
     """The application of one of several processes."""
     write_logs()
+    threading.Thread(target=leave_with_the_parent, name="leave-with-the-parent", daemon=True).start()
     registry, config = configured(Path(os.environ[DIRECTORY]))
     return create_app(Runtime.build(config, registry))
+
+
+def leave_with_the_parent() -> None:
+    """Stop as by SIGTERM when the first process is gone, also when it was killed: else the port stays taken."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def server(app: Litestar | str, config: Config, **more: object) -> uvicorn.Config:
@@ -150,4 +173,11 @@ def write_logs() -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # its start-up lines say what ours say
+    server_log = logging.getLogger("uvicorn.error")
+    server_log.setLevel(logging.WARNING)  # its start-up lines say what ours say
+    server_log.addFilter(is_no_cancellation)
+
+
+def is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Is it something else than the trace of a request that the drain cut short. A line of its own says how many."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
