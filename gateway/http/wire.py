@@ -23,6 +23,10 @@ SEED_RANGE: Final = (-(2**63), 2**63 - 1)
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}\Z")
 
+#: a character beyond U+FFFF as two escapes, and one of them alone: what JavaScript makes of an emoji that was cut
+_PAIR = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_HALF = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
 
 class VoiceReference(msgspec.Struct):
     """OpenAI's other form of `voice`."""
@@ -85,9 +89,19 @@ def parse_speech(body: bytes, max_chars: int) -> tuple[ClientRequest, list[str]]
     except msgspec.ValidationError as error:
         raise _explained(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedJson(f"the body is not valid JSON: {error}" if body else "the body is empty") from None
+        raise MalformedJson(_malformation(body, error)) from None
     ignored = [] if names.keys() <= _FIELDS else [name for name in names if name not in _FIELDS]
     return _checked(wire, max_chars, ignored), ignored
+
+
+def _malformation(body: bytes, error: Exception) -> str:
+    if not body:
+        return "the body is empty"
+    if isinstance(error, UnicodeDecodeError):
+        return "the body is not UTF-8 text; JSON is sent in UTF-8"
+    if _HALF.search(_PAIR.sub(b"", body.replace(rb"\\", b""))):
+        return r"the body is not valid JSON: a \u escape names half a character; was the text cut inside an emoji?"
+    return f"the body is not valid JSON: {error}"
 
 
 def _checked(wire: SpeechBody, max_chars: int, ignored: list[str]) -> ClientRequest:

@@ -131,6 +131,17 @@ def test_what_is_no_json_is_said_to_be_none(body: bytes) -> None:
     assert caught.value.code == "invalid_json"
 
 
+def test_text_that_is_cut_inside_a_character_is_told_as_such() -> None:
+    for body in (rb'{"input": "hi \ud83d"}', rb'{"input": "\ude00 and more text than the parser looks ahead"}'):
+        with pytest.raises(InvalidRequest, match="half a character"):
+            parse_speech(body, 100)
+    with pytest.raises(InvalidRequest, match="not UTF-8"):
+        parse_speech(b'{"input": "\xc4\xe3\xba\xc3"}', 100)  # GBK
+    with pytest.raises(InvalidRequest, match="truncated"):
+        parse_speech(rb'{"input": "\ud83d\ude00 \\ud83d', 100)
+    assert parse_speech(rb'{"input": "\ud83d\ude00 hi"}', 100)[0].input == "😀 hi"
+
+
 def test_sse_is_unsupported_and_the_message_says_what_is() -> None:
     with pytest.raises(Unsupported, match="streams audio") as caught:
         parse(stream_format="sse")
