@@ -119,3 +119,10 @@ def test_the_page_on_policies_shows_what_its_commands_print(
 
 def test_the_page_on_policies_shows_outputs() -> None:
     assert len(shown_outputs()) >= 4
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=str)
+def test_init_is_shown_with_a_folder_that_a_checkout_does_not_have(path: Path) -> None:
+    for arguments in commands(path):
+        if arguments[:1] == ["init"]:
+            assert not (REPOSITORY / arguments[1]).exists(), f"`voxgate init {arguments[1]}` would refuse to overwrite"
