@@ -18,6 +18,7 @@ the number of a status.
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Literal
 
 Health = Literal["unhurt", "cools", "hurt"]
@@ -143,3 +144,14 @@ BY_CODE: dict[str, type[SpeechError]] = {
         Interrupted,
     )
 }
+
+
+_ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+
+
+def without_addresses(text: str) -> str:
+    """`text` with every URL left out: what a library says of itself may name hosts, and keys behind a `?`.
+
+    For the text of exceptions that nobody wrote for clients, where it becomes part of a message or a state.
+    """
+    return _ADDRESS.sub("(an address)", text)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.contract import AudioChunk, Engine, EngineInfo, EngineKind, Instance, Missing, SpeechRequest
-from engines.errors import SpeechError, Unavailable
+from engines.errors import SpeechError, Unavailable, without_addresses
 from engines.slots import Slots
 from engines.worker.client import WorkerEngine, WorkerSpec
 from gateway.board import Board
@@ -153,7 +153,7 @@ class Fleet:
                 reason = f"did not start within {member.entry.start_timeout_s:g} s (start_timeout_s in engines.yaml)"
             else:
                 logger.exception("engine %s failed to start", name)
-                reason = f"failed to start: {type(error).__name__}: {error}"
+                reason = f"failed to start: {type(error).__name__}: {without_addresses(str(error))}"
         else:
             self._board.set_state(name, "up")
             logger.info("engine %s is ready after %.2f s", name, asyncio.get_running_loop().time() - began)
@@ -182,7 +182,8 @@ class Fleet:
             except TimeoutError:
                 return f"gave no answer to a check within {CHECK_WITHIN_S:g} s"
             except Exception as error:
-                return f"{type(error).__name__}: {error}"
+                logger.warning("engine %s: the check failed", member.entry.name, exc_info=error)
+                return f"{type(error).__name__}: {without_addresses(str(error))}"
 
     def _take_info(self, member: Member) -> None:
         self._board.set_info(member.entry.name, member.info)
@@ -215,7 +216,7 @@ def build_engine(
         described = kind.describe(instance, entry.options) if kind.describe else EngineInfo(slots=entry.slots or 1)
     except Exception as error:
         logger.exception("engine %s cannot be made", entry.name)
-        return Unmade(f"cannot be made: {getattr(error, 'message', None) or error}")
+        return Unmade(f"cannot be made: {getattr(error, 'message', None) or without_addresses(str(error))}")
     spec = WorkerSpec(
         instance=entry.name,
         kind=kind.name,

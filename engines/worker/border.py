@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from engines.contract import AudioChunk, Engine, SpeechRequest
-from engines.errors import EngineFault, SpeechError
+from engines.errors import EngineFault, SpeechError, without_addresses
 
 #: an exception's text in an error message is cut here
 MAX_MESSAGE_CHARS = 300
@@ -49,8 +49,8 @@ async def keep_rules(engine: Engine, request: SpeechRequest) -> AsyncGenerator[A
 
 
 def one_line(error: BaseException) -> str:
-    """`Type: message`, without line breaks and of bounded length."""
-    text = " ".join(str(error).split())
+    """`Type: message`, without line breaks and addresses, and of bounded length."""
+    text = without_addresses(" ".join(str(error).split()))
     if len(text) > MAX_MESSAGE_CHARS:
         text = text[: MAX_MESSAGE_CHARS - 1] + "…"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

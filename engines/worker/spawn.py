@@ -18,6 +18,7 @@ import time
 from collections import deque
 from pathlib import Path
 
+from engines.errors import without_addresses
 from engines.worker.place import Lock, Place
 from engines.worker.spec import Duty, WorkerSpec, package_root
 
@@ -72,8 +73,8 @@ class Spawned:
 
     @property
     def last_words(self) -> str:
-        """The last line that says something, which for a traceback is the error."""
-        return next((line for line in reversed(self._lines) if line.strip()), "")
+        """The last line that says something, which for a traceback is the error; without addresses."""
+        return without_addresses(next((line for line in reversed(self._lines) if line.strip()), ""))
 
     def _attend(self) -> None:
         """Thread: read lines until the process has ended, then reap it."""

@@ -244,6 +244,16 @@ def test_an_unexpected_exception_at_start_is_reported() -> None:
     yard.during(story)
 
 
+def test_no_address_in_an_unexpected_exception_reaches_the_board() -> None:
+    error = ConnectionError("no answer from http://10.0.0.5:8000/v1?key=secret, gave up")
+    yard = Yard({"a": Fickle(failures=99, error=error)})
+
+    async def story() -> None:
+        assert yard.state().reason == "failed to start: ConnectionError: no answer from (an address) gave up"
+
+    yard.during(story)
+
+
 def test_what_an_engine_learns_at_its_start_is_on_the_board() -> None:
     class Learning(Fickle):
         async def start(self) -> None:
