@@ -17,28 +17,24 @@ import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
 
 from engines.contract import EngineInfo, SpeechRequest
 from engines.errors import InvalidRequest, SpeechError
-from gateway.audio.encode import Encoder, finish_clip, media_type, open_encoder, slices
+from gateway.audio.encode import finish_clip, media_type, open_encoder
 from gateway.audio.rates import encoder_rate
-from gateway.audio.resample import Resampler
 from gateway.cache import Clip, clip_key
-from gateway.configuration.load import Config
+from gateway.encoding import encode
 from gateway.failover import Failover, Spoken, no_engine
 from gateway.guards import Allowance
-from gateway.prepared import Prepared, Preparing, with_draw
+from gateway.prepared import Decision, Prepared, with_draw
 from gateway.record import Attempt, Served
+from gateway.reply import EncodedStream, Reply
 from gateway.request import ClientRequest
 from gateway.runtime import Runtime
 from gateway.text.script import Clause, Script
 from policies.decide import cacheable, decide, degraded
-from policies.explain import passed_over, plan_fields
 from policies.types import Plan, Snapshot
 
-#: PCM is encoded in pieces of this length, so that a long clause does not keep the event loop from others
-SLICE_MS = 200
 #: no clip larger than this is gathered for the cache
 LARGEST_CLIP_BYTES = 16_000_000
 #: nor one larger than this for a client that does not take it in pieces: as much as the longest text makes at its
@@ -60,53 +56,6 @@ async def speak(request: ClientRequest, runtime: Runtime, request_id: str) -> Re
 
 
 @dataclass(slots=True)
-class Reply:
-    """Encoded audio for a client: `body` when it is whole, else `stream`, which the holder must close.
-
-    The stream raises a SpeechError when the speech cannot be completed. `served` goes on being written
-    while it runs.
-    """
-
-    served: Served
-    media_type: str
-    sample_rate: int
-    body: bytes | None = None
-    stream: EncodedStream | None = None
-
-    async def whole(self) -> bytes:
-        """All of it, awaited. Raises SpeechError when the speech cannot be completed."""
-        if self.body is None and self.stream is not None:
-            async with aclosing(self.stream) as pieces:
-                gathered = b"".join([piece async for piece in pieces])
-            self.body = finish_clip(self.served.format, gathered)
-        return self.body or b""
-
-    async def aclose(self) -> None:
-        if self.stream is not None:
-            await self.stream.aclose()
-
-
-class EncodedStream:
-    """Encoded pieces, the first of them already there. Closing it cancels the engine, also before it is read."""
-
-    def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None]) -> None:
-        self._first: bytes | None = first
-        self._rest = rest
-
-    def __aiter__(self) -> EncodedStream:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first
-        return await anext(self._rest)
-
-    async def aclose(self) -> None:
-        await self._rest.aclose()
-
-
-@dataclass(slots=True)
 class Speech:
     """One request on its way, from plan to the end of its record."""
 
@@ -115,8 +64,7 @@ class Speech:
     prepared: Prepared
     snapshot: Snapshot
     plan: Plan
-    cacheable: list[str]  # engines whose clips may answer, in the rule's order
-    keys: list[str]  # of those clips
+    keys: list[str]  # of clips that may answer, in the rule's order
     served: Served
     began_s: float
 
@@ -125,7 +73,7 @@ class Speech:
         """Prepare and plan: pure, and quick. A `script` that is given is spoken instead of the request's text."""
         began_s, preparing = runtime.clock.monotonic(), runtime.preparing
         prepared = preparing.prepare_script(request, script) if script else preparing.prepare(request)
-        snapshot, plan, cacheable, keys = _plan(prepared, runtime, request_id)
+        snapshot, plan, keys = _decide(prepared, runtime, request_id)
         served = Served(
             request_id=request_id,
             received=runtime.clock.now(),
@@ -138,7 +86,7 @@ class Speech:
             tags=request.tags,
             plan=plan,
         )
-        return cls(request, runtime, prepared, snapshot, plan, cacheable, keys, served, began_s)
+        return cls(request, runtime, prepared, snapshot, plan, keys, served, began_s)
 
     # --- cache ---
 
@@ -294,45 +242,15 @@ class Speech:
         return state.cost_per_1k_chars * chars / 1000 if state else 0.0
 
 
-async def encode(spoken: AsyncGenerator[Spoken, None], encoder: Encoder) -> AsyncGenerator[bytes, None]:
-    """Audio of any engines' rates in, pieces of one file out. Owns both arguments, and closes them."""
-    with encoder:
-        async with aclosing(at_rate(spoken, encoder.sample_rate)) as pcm:
-            async for piece in pcm:
-                if encoded := encoder.encode(piece):
-                    yield encoded
-        if last := encoder.finish():
-            yield last
-
-
-async def at_rate(spoken: AsyncGenerator[Spoken, None], sample_rate: int) -> AsyncGenerator[bytes, None]:
-    """PCM (s16le mono) at one rate (Hz), in short pieces.
-
-    Engines change only between clauses that both speak whole, from silence to silence: the seam needs no fade.
-    """
-    resampler = Resampler(sample_rate, sample_rate)
-    async with aclosing(spoken) as chunks:
-        async for one in chunks:
-            rest = b""
-            if one.chunk.sample_rate != resampler.source_hz:
-                rest, resampler = resampler.finish(), Resampler(one.chunk.sample_rate, sample_rate)
-            for piece in slices(rest + resampler.process(one.chunk.pcm), sample_rate, SLICE_MS):
-                yield piece
-                await asyncio.sleep(0)
-    if rest := resampler.finish():
-        yield rest
-
-
-def _plan(prepared: Prepared, runtime: Runtime, request_id: str) -> tuple[Snapshot, Plan, list[str], list[str]]:
-    """Snapshot, plan, engines whose clips may answer, and the keys of those clips."""
-    snapshot = runtime.board.snapshot()
-    policy = runtime.config.policy
-    if prepared.latest and prepared.latest[0] is snapshot and not policy.draws_lots:
+def _decide(prepared: Prepared, runtime: Runtime, request_id: str) -> Decision:
+    """The plan for a request now, and the keys of the clips that may answer it."""
+    snapshot, policy = runtime.board.snapshot(), runtime.config.policy
+    if prepared.latest and prepared.latest.snapshot is snapshot and not policy.draws_lots:
         return prepared.latest
     ask = with_draw(prepared.ask, request_id) if policy.draws_lots else prepared.ask
     plan = decide(ask, snapshot, policy)
-    engines = cacheable(plan)
-    prepared.latest = snapshot, plan, engines, [_key(engine, prepared, snapshot, runtime) for engine in engines]
+    keys = [_key(engine, prepared, snapshot, runtime) for engine in cacheable(plan)]
+    prepared.latest = Decision(snapshot, plan, keys)
     return prepared.latest
 
 
@@ -348,22 +266,3 @@ def _key(engine: str, prepared: Prepared, snapshot: Snapshot, runtime: Runtime) 
     voices = [target.voice_on(engine, language, info) for language in languages]
     fingerprint = runtime.fleet.members[engine].fingerprint
     return clip_key(prepared.spoken, f"{fingerprint}\0{version}\0{voices}\0{target.gender}")
-
-
-def explain(request: ClientRequest, config: Config, snapshot: Snapshot) -> dict[str, Any]:
-    """The plan for a request, with the reason for each step and each skip; nothing is spoken.
-
-    Pure: `POST /v1/plan` and `voxgate explain` are this function with a live or an imagined snapshot.
-    """
-    prepared = Preparing(config).prepare(request)
-    target, script = prepared.target, prepared.script
-    ask = with_draw(prepared.ask, request.input)
-    plan = decide(ask, snapshot, config.policy)
-    return {
-        "rule": plan.rule,
-        "model": request.model,
-        "voice": target.voice,
-        "chars": script.chars,
-        "clauses": [{"text": clause.text, "language": clause.language} for clause in script.clauses],
-        **plan_fields(plan, passed_over(ask, snapshot, config.policy)),
-    }

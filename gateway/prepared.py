@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from gateway.configuration.load import Config
 from gateway.request import ClientRequest
@@ -23,19 +24,26 @@ REMEMBERED_CHARS, REMEMBERED = 2000, 1024
 REMEMBERED_WEIGHTS = 16
 
 
+class Decision(NamedTuple):
+    """A plan, the snapshot that it was made from, and the keys of the clips that may answer, in the rule's order."""
+
+    snapshot: Snapshot
+    plan: Plan
+    keys: list[str]
+
+
 @dataclass(slots=True)
 class Prepared:
     """One request, understood. `spoken` is a digest of all that makes audio sound as it does, but for the engine.
 
-    `latest` is the plan made last, the snapshot that it was made from, and the cache keys that follow: while
-    nothing changes on the board, an equal request has an equal plan.
+    `latest` is the decision made last: while nothing changes on the board, an equal request has an equal plan.
     """
 
     target: Target
     script: Script
     ask: Ask
     spoken: bytes
-    latest: tuple[Snapshot, Plan, list[str], list[str]] | None = None
+    latest: Decision | None = None
 
 
 class Preparing:

@@ -37,11 +37,8 @@ def passed_over(ask: Ask, snapshot: Snapshot, policy: Policy) -> list[PassedOver
     return passed
 
 
-def plan_fields(plan: Plan, passed: Sequence[PassedOver] = ()) -> dict[str, Any]:
-    """`rule`, `steps` and `skipped`, as `voxgate explain --json` and `POST /v1/plan` give them; seconds to the ms.
-
-    `passed`: the rules above the one that decided, as `passed_over` finds them.
-    """
+def plan_fields(plan: Plan) -> dict[str, Any]:
+    """`rule`, `steps` and `skipped`, as `voxgate explain --json` and `POST /v1/plan` give them; seconds to the ms."""
     return {
         "rule": plan.rule,
         "steps": [
@@ -54,16 +51,18 @@ def plan_fields(plan: Plan, passed: Sequence[PassedOver] = ()) -> dict[str, Any]
             for step in plan.steps
         ],
         "skipped": [{"engine": skip.engine, "code": skip.code, "reason": skip.reason} for skip in plan.skipped],
-        "passed": [{"rule": one.rule, "why": one.why} for one in passed],
     }
 
 
-def render(plan: Mapping[str, Any]) -> str:
-    """Lines for people, of `plan_fields` or of the whole plan JSON, of which all that is there is shown."""
+def render(plan: Mapping[str, Any], passed: Sequence[PassedOver] = ()) -> str:
+    """Lines for people, of `plan_fields` or of the whole plan JSON, of which all that is there is shown.
+
+    `passed`: the rules above the one that decided, as `passed_over` finds them.
+    """
     steps, skipped = plan["steps"], plan["skipped"]
     lines = [f"{name:<8} {plan[name]}" for name in ("model", "voice", "chars") if plan.get(name) not in (None, "")]
     lines += [f"{'clause':<8} [{one['language']}] {one['text']}" for one in plan.get("clauses", ())]
-    lines += [f"{'not':<8} {one['rule']} ({one['why']})" for one in plan.get("passed", ())]
+    lines += [f"{'not':<8} {one.rule} ({one.why})" for one in passed]
     lines += [f"{'rule':<8} {plan['rule'] or 'none'}", ""]
     tried = [
         (f"{place}.", step["engine"], step["voice"] or "own voice", _seconds(step), step["reason"])

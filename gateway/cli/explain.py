@@ -17,6 +17,7 @@ from gateway.configuration.load import Config
 from gateway.configuration.problems import ConfigError, Problem
 from gateway.configuration.standing import idle_snapshot
 from gateway.configuration.yaml import Document, parse_document
+from gateway.explain import explain
 from gateway.request import FORMATS, ClientRequest
 from policies.board_file import BoardFile, snapshot_from
 from policies.explain import render
@@ -40,8 +41,6 @@ from policies.types import Snapshot
 )
 def command(text: str, directory: Path | None, as_json: bool, board: Path | None, **asked: Any) -> None:
     """Show the plan for TEXT (`-`: standard input), with the reason for each step and each skip."""
-    from gateway.pipeline import explain  # brings the audio libraries along, which a wrong option need not wait for
-
     config = read_config(directory)
     request = ClientRequest(
         input=_read(text),
@@ -54,8 +53,8 @@ def command(text: str, directory: Path | None, as_json: bool, board: Path | None
         speed=asked["speed"],
         input_type=asked["input_type"],
     )
-    plan = explain(request, config, _snapshot(config, board))
-    click.echo(json.dumps(plan, ensure_ascii=False) if as_json else render(plan), nl=as_json)
+    plan, passed = explain(request, config, _snapshot(config, board))
+    click.echo(json.dumps(plan, ensure_ascii=False) if as_json else render(plan, passed), nl=as_json)
     if not plan["steps"]:
         raise click.exceptions.Exit(1)
 

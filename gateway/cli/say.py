@@ -22,8 +22,9 @@ from gateway.audio.files import ClipWriter
 from gateway.audio.rates import check_sample_rate, encoder_rate
 from gateway.cli.options import config_option, configured
 from gateway.configuration.load import find_directory
+from gateway.encoding import at_rate
 from gateway.failover import Spoken
-from gateway.pipeline import Speech, at_rate
+from gateway.pipeline import Speech
 from gateway.request import FORMATS, ClientRequest, Format, InputType
 from gateway.runtime import Runtime
 from gateway.text.prepare import iter_scripts

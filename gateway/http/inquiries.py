@@ -7,10 +7,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
 from engines.errors import SpeechError
+from gateway.explain import explain
 from gateway.http.body import read_body
 from gateway.http.docs import PlanOperation
 from gateway.http.wire import parse_speech
-from gateway.pipeline import explain
 from gateway.record import Served
 from gateway.runtime import Runtime
 
@@ -36,7 +36,7 @@ def inquiry_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
     async def plan(request: Request[Any, Any, Any]) -> dict[str, Any]:
         body = await read_body(request.scope, request.receive, limits.max_body_bytes)
         asked, _ = parse_speech(body, limits.max_chars)
-        return explain(asked, runtime.config, runtime.board.snapshot())
+        return explain(asked, runtime.config, runtime.board.snapshot())[0]
 
     @get(
         ["/speech/{request_id:str}", "/audio/speech/{request_id:str}"],

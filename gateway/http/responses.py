@@ -13,8 +13,8 @@ import msgspec
 from litestar.types import Send
 
 from engines.errors import EngineFault
-from gateway.pipeline import Reply
 from gateway.record import Served
+from gateway.reply import Reply
 
 logger = logging.getLogger("voxgate.http")
 

@@ -19,8 +19,9 @@ from gateway.http.docs import SpeechOperation
 from gateway.http.ids import request_id_of
 from gateway.http.responses import collect, send_stream, send_whole, speech_headers, speech_json
 from gateway.http.wire import parse_speech
-from gateway.pipeline import Reply, speak
+from gateway.pipeline import speak
 from gateway.record import Served
+from gateway.reply import Reply
 from gateway.runtime import Runtime
 
 access = logging.getLogger("voxgate.access")

@@ -11,9 +11,11 @@ import pytest
 from engines.contract import AudioChunk, Emotion
 from engines.errors import EngineFault, Interrupted, InvalidRequest, SpeechError, Unavailable
 from gateway import pipeline
-from gateway.pipeline import Reply, explain, speak
+from gateway.explain import explain
+from gateway.pipeline import speak
 from gateway.record import Served
 from gateway.refusals import ModelNotFound, NoEngine
+from gateway.reply import Reply
 from gateway.request import ClientRequest
 from gateway.runtime import Runtime
 from tests.engines_at_hand import Scripted, chunk, info
@@ -359,7 +361,7 @@ async def test_a_clients_deadline_ends_the_request_and_hurts_no_engine(bench: Be
 async def test_explain_gives_the_same_plan_and_speaks_nothing(bench: Bench) -> None:
     engine = Scripted([chunk()])
     runtime = await bench.runtime({"a": engine, "b": Scripted([chunk()])})
-    plan = explain(request("你好。Hello."), runtime.config, runtime.board.snapshot())
+    plan, _ = explain(request("你好。Hello."), runtime.config, runtime.board.snapshot())
     assert (plan["rule"], plan["voice"], plan["chars"]) == ("everything", "narrator", 9)
     assert plan["clauses"] == [{"text": "你好。", "language": "zh"}, {"text": "Hello.", "language": "en"}]
     assert [(step["engine"], step["voice"]) for step in plan["steps"]] == [("a", "a-voice"), ("b", "b-en")]

@@ -92,7 +92,7 @@ def test_the_plan_is_the_same_once_its_board_was_written_and_read_again(path: Pa
 def test_the_plan_in_words_has_every_reason(path: Path) -> None:
     policy, ask, snapshot, _ = read_case(path)
     plan = decide(ask, snapshot, policy)
-    words = render(plan_fields(plan, passed_over(ask, snapshot, policy)))
+    words = render(plan_fields(plan), passed_over(ask, snapshot, policy))
     for one in (*plan.steps, *plan.skipped):
         assert any(one.engine in line and line.endswith(one.reason) for line in words.splitlines())
 

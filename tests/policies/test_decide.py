@@ -130,7 +130,7 @@ def policies(draw: st.DrawFn) -> Policy:
 def test_every_request_gets_a_plan_and_equal_ones_an_equal_plan(ask: Ask, snapshot: Snapshot, policy: Policy) -> None:
     plan = decide(ask, snapshot, policy)
     assert decide(ask, snapshot, Policy.model_validate(policy.model_dump(by_alias=True, exclude_none=True))) == plan
-    assert render(plan_fields(plan, passed_over(ask, snapshot, policy)))
+    assert render(plan_fields(plan), passed_over(ask, snapshot, policy))
 
 
 @unhurried

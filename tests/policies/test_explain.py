@@ -33,20 +33,19 @@ def test_the_fields_are_those_of_the_contract() -> None:
             {"engine": "espeak", "voice": "", "expected_first_audio_s": None, "reason": "last resort"},
         ],
         "skipped": [{"engine": "indextts", "code": "down", "reason": "down since 12:03:10 after 5 faults"}],
-        "passed": [],
     }
 
 
 def test_people_see_every_step_every_skip_and_why_other_rules_did_not_hold() -> None:
     passed = [PassedOver("at night", "hours 22:00-06:00: it is 12:05 there")]
     whole = {
-        **plan_fields(PLAN, passed),
+        **plan_fields(PLAN),
         "model": "auto",
         "voice": "narrator",
         "chars": 18,
         "clauses": [{"text": "请稍候。", "language": "zh"}],
     }
-    assert render(whole) == (
+    assert render(whole, passed) == (
         "model    auto\n"
         "voice    narrator\n"
         "chars    18\n"
