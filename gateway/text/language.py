@@ -46,8 +46,8 @@ _KANA = _script("\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fd-\u30ff\u31f0-\u31
 _HANGUL = _script("\u1100-\u11ff\u3131-\u318e\ua960-\ua97c\uac00-\ud7fb", "ko")
 
 _OTHERS = (
-    _script("Ѐ-ԯᲀ-ᲈⷠ-ⷿꙀ-ꚟ", "ru", "uk be bg sr mk kk ky mn tg tt ba cv"),
-    _script("\u0370-\u0373\u0376-\u037d\u0386\u0388-\u03ff\u1f00-\u1ffc", "el"),
+    _script("Ѐ-ԯᲀ-ᲈⷠ-ⷿꙀ-ꚟ", "ru", "uk be bg sr mk kk ky mn tg tt ba cv nog"),
+    _script("\u0370-\u0373\u0376-\u037d\u0386\u0388-\u03ff\u1f00-\u1ffc", "el", "grc"),
     _script(
         "\u0620-\u064a\u066e-\u06d3\u06d5\u06ee-\u06ff\u0750-\u077f\ufb50-\ufdfb\ufe70-\ufefc",
         "ar",
@@ -55,7 +55,7 @@ _OTHERS = (
     ),
     _script("\u05d0-\u05f2\ufb1d-\ufb4f", "he", "yi"),
     _script("\u0904-\u0939\u0958-\u0961\u0971-\u097f", "hi", "mr ne sa kok mai bho"),
-    _script("\u0985-\u09b9\u09dc-\u09e1\u09f0\u09f1", "bn", "as"),
+    _script("\u0985-\u09b9\u09dc-\u09e1\u09f0\u09f1", "bn", "as bpy"),
     _script("\u0a05-\u0a39\u0a59-\u0a5e\u0a72-\u0a74", "pa"),
     _script("\u0a85-\u0ab9\u0ae0\u0ae1", "gu"),
     _script("\u0b05-\u0b39\u0b5c-\u0b61", "or"),
@@ -67,12 +67,15 @@ _OTHERS = (
     _script("\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e46", "th"),
     _script("\u0e81-\u0eb0\u0eb2\u0eb3\u0ebd-\u0ec6\u0edc-\u0edf", "lo"),
     _script("\u0f40-\u0f6c", "bo", "dz"),
-    _script("\u1000-\u102a\u103f\u1050-\u1055", "my"),
+    _script("\u1000-\u102a\u103f\u1050-\u1055", "my", "shn"),
     _script("\u10a0-\u10fc\u10fd-\u10ff\u1c90-\u1cbf\u2d00-\u2d2d", "ka"),
-    _script("\u0531-\u0556\u0561-\u0587", "hy"),
+    _script("\u0531-\u0556\u0561-\u0587", "hy", "hyw"),
     _script("\u1200-\u135a\u1380-\u138f", "am", "ti"),
     _script("\u1780-\u17b3", "km"),
 )
+#: languages whose script is known. Most others are written in Latin letters: a hint that names one is believed, so that
+#: an engine may speak it, or none does and the client is told, instead of hearing it read as English
+_PLACED = frozenset({"ja", "ko"}).union(*(script.languages for script in (_LATIN, _HAN, *_OTHERS)))
 _LEADING_WIDE = re.compile(r"[\W\d_]*+[\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]")
 _ASCII_LETTER = re.compile("[A-Za-z]")
 _UKRAINIAN = re.compile("[іїєґІЇЄҐ]")
@@ -85,7 +88,9 @@ _SAME = {
     "cmn": "zh", "zho": "zh", "chi": "zh", "eng": "en", "jpn": "ja", "kor": "ko", "deu": "de", "ger": "de", "fra": "fr",
     "fre": "fr", "spa": "es", "ita": "it", "por": "pt", "rus": "ru", "ukr": "uk", "ara": "ar", "hin": "hi", "nld": "nl",
     "dut": "nl", "pol": "pl", "tur": "tr", "vie": "vi", "tha": "th", "ind": "id", "no": "nb", "nor": "nb", "nob": "nb",
-    "nno": "nn", "iw": "he", "heb": "he", "in": "id", "pes": "fa", "fas": "fa", "per": "fa", "ell": "el", "gre": "el",
+    "swe": "sv", "dan": "da", "fin": "fi", "ces": "cs", "cze": "cs", "slk": "sk", "slo": "sk", "ron": "ro", "rum": "ro",
+    "hun": "hu", "cat": "ca", "bul": "bg", "hrv": "hr", "srp": "sr", "ben": "bn", "tam": "ta", "tel": "te", "urd": "ur",
+    "mar": "mr", "nno": "nn", "iw": "he", "heb": "he", "in": "id", "pes": "fa", "fas": "fa", "per": "fa", "ell": "el", "gre": "el",
 }  # fmt: skip
 #: parts of a `zh` tag that mean another language than Mandarin
 _CHINESE = {"hk": "yue", "mo": "yue", "yue": "yue", "wuu": "wuu", "nan": "nan", "hak": "hak"}
@@ -117,7 +122,8 @@ def find_language(sentence: str, hint: str = "") -> str:
     """The base code of the language that `sentence` is in; empty when it holds no letter of a known script.
 
     `hint` is a base code: it decides among the languages of the script that is found (`ja` or `yue` for Han, `de` for
-    Latin), never against it. The letters of each script are counted, a wide one four times.
+    Latin), never against it; a language that no table here has is taken for one in Latin letters. The letters of each
+    script are counted, a wide one four times.
     """
     if sentence.isascii():
         return _of(_LATIN, hint) if _ASCII_LETTER.search(sentence) else ""
@@ -157,7 +163,7 @@ def _of_wide(han: int, kana: int, hangul: int, hint: str) -> str:
 
 
 def _of(script: Script, hint: str, sentence: str = "") -> str:
-    if hint in script.languages:
+    if hint in script.languages or (script is _LATIN and hint and hint not in _PLACED):
         return hint
     if script.default == "ru" and _UKRAINIAN.search(sentence):
         return "uk"

@@ -20,7 +20,7 @@ from gateway.text.sentences import split_sentences
 from gateway.text.stream import cut_stream
 
 #: part of every cache key: raise it whenever the same input would give other clauses
-PREPARER_VERSION = "1"
+PREPARER_VERSION = "2"
 
 
 def prepare_text(

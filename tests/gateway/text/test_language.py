@@ -30,6 +30,7 @@ from gateway.text.language import find_language, normalise_tag
         ("en-US", "en"),
         ("EN", "en"),
         ("eng", "en"),
+        ("swe", "sv"),
         ("pt-BR", "pt"),
         ("nb-NO", "nb"),
         ("nn", "nn"),
@@ -80,6 +81,10 @@ def test_what_is_not_a_tag_is_refused(tag: str) -> None:
         ("张三·李四", "", "zh"),
         ("😀", "", ""),
         ("Chinese 中文 Japanese Korean and so on", "zh", "en"),
+        ("Bonjou tout moun", "ht", "ht"),
+        ("nuqneH", "tlh", "tlh"),
+        ("你好", "tlh", "zh"),
+        ("Привет", "tlh", "ru"),
     ],
 )
 def test_the_script_decides_and_the_hint_decides_within_it(sentence: str, hint: str, language: str) -> None:
