@@ -55,6 +55,9 @@ class Clip:
 MAGIC = b"VXC1"
 HEADER = struct.Struct("<HHdQ")
 
+#: bytes of clips that may wait for a slow store, and seconds that it is given at the end
+WAITING_BYTES, LAST_WRITES_S = 64_000_000, 5.0
+
 
 class Cache(Protocol):
     async def first(self, keys: Sequence[str]) -> tuple[int, Clip] | None:
@@ -72,11 +75,16 @@ def clip_key(spoken: bytes, engine: str) -> str:
 
 
 class MemoryCache:
-    """Least recently used out first, by bytes. In front of `behind`, when there is one."""
+    """Least recently used out first, by bytes. In front of `behind`, when there is one.
+
+    What is put goes on to `behind` by the side: the end of a reply does not wait for a slow store. While more than
+    `WAITING_BYTES` wait for it, further clips are kept in memory only.
+    """
 
     def __init__(self, limit_bytes: int, behind: Cache | None = None) -> None:
         self._limit_bytes, self._behind = limit_bytes, behind
         self._clips: OrderedDict[str, Clip] = OrderedDict()
+        self._writing: dict[asyncio.Task[None], int] = {}  # and the bytes of each
         self.held_bytes = 0
 
     async def first(self, keys: Sequence[str]) -> tuple[int, Clip] | None:
@@ -97,8 +105,15 @@ class MemoryCache:
 
     async def put(self, key: str, clip: Clip) -> None:
         self._keep(key, clip)
-        if self._behind is not None:
-            await self._behind.put(key, clip)
+        if self._behind is not None and sum(self._writing.values()) <= WAITING_BYTES:
+            task = asyncio.create_task(self._behind.put(key, clip))
+            self._writing[task] = len(clip.data)
+            task.add_done_callback(self._written)
+
+    def _written(self, task: asyncio.Task[None]) -> None:
+        del self._writing[task]
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("keeping a clip failed", exc_info=error)
 
     def _keep(self, key: str, clip: Clip) -> None:
         if len(clip.data) > self._limit_bytes:
@@ -112,6 +127,10 @@ class MemoryCache:
 
     async def aclose(self) -> None:
         if self._behind is not None:
+            if self._writing:
+                await asyncio.wait(self._writing, timeout=LAST_WRITES_S)
+            for task in list(self._writing):
+                task.cancel()
             await self._behind.aclose()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from pathlib import Path
@@ -47,8 +48,28 @@ async def test_a_clip_larger_than_the_cache_is_not_kept_and_pushes_nothing_out()
 
 
 async def test_clips_outlive_the_process_on_disk(tmp_path: Path) -> None:
-    await MemoryCache(1000, DiskCache(tmp_path, 10_000)).put("abc", clip())
+    first = MemoryCache(1000, DiskCache(tmp_path, 10_000))
+    await first.put("abc", clip())
+    await first.aclose()
     assert await MemoryCache(1000, DiskCache(tmp_path, 10_000)).first(["abc"]) == (0, clip())
+
+
+async def test_a_slow_store_keeps_nobody_waiting_and_holds_a_bounded_amount(monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, stored = asyncio.Event(), []
+
+    class Slow(MemoryCache):
+        async def put(self, key: str, clip: Clip) -> None:
+            await gate.wait()
+            stored.append(key)
+
+    monkeypatch.setattr("gateway.cache.WAITING_BYTES", 250)
+    cache = MemoryCache(10_000, Slow(0))
+    for name in "abcde":
+        await cache.put(name, clip())
+    assert [await cache.first([name]) is not None for name in "abcde"] == [True] * 5
+    gate.set()
+    await cache.aclose()
+    assert stored == ["a", "b", "c"]
 
 
 async def test_a_better_clip_on_disk_beats_a_later_one_in_memory(tmp_path: Path) -> None:
