@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from engines.contract import Emotion
-from policies.typed import Format
+from policies.fields import Format
 
 __all__ = ["FORMATS", "ClientRequest", "Format", "InputType"]
 

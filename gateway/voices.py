@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from engines.contract import Gender
 from engines.errors import InvalidRequest
 from gateway.refusals import near_names
-from policies.typed import BASE_CODE
+from policies.fields import BASE_CODE
 
 
 def _nameable(name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import InitErrorDetails
 
-from policies.typed import Loc, problem
+from policies.strict import Loc, problem
 
 
 def find_across(data: object) -> list[InitErrorDetails]:

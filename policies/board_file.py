@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import AwareDatetime, BeforeValidator, Field, PlainSerializer, ValidationError
 from pydantic_core import PydanticCustomError
 
-from policies.typed import Typed, details, near, problem, refused
+from policies.strict import Typed, details, near, problem, refused
 from policies.types import EngineState, Snapshot, State
 
 #: seconds of speech that "expected" is said for: a sentence

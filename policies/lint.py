@@ -13,7 +13,7 @@ from typing import Any, Literal
 from engines.contract import EngineInfo
 from policies.across import engine_of, fields, items
 from policies.policy import Policy, Rule, Share, When
-from policies.typed import Loc, near
+from policies.strict import Loc, near
 
 Severity = Literal["error", "warning"]
 

@@ -22,21 +22,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from policies.across import find_across
+from policies.fields import MIN_ONE, Formats, Languages, Milliseconds, Name, Names, Some, Thresholds, some
 from policies.hours import HoursField
-from policies.typed import (
-    MIN_ONE,
-    Formats,
-    Languages,
-    Milliseconds,
-    Name,
-    Names,
-    Some,
-    Thresholds,
-    Typed,
-    details,
-    refused,
-    some,
-)
+from policies.strict import Typed, details, refused
 
 Order = Literal["listed", "weighted", "fastest", "least_busy", "cheapest", "spread"]
 

@@ -17,7 +17,7 @@ from gateway.configuration.problems import near
 from gateway.configuration.yaml import Document
 from policies.lint import lint, unknown_engines
 from policies.policy import Policy
-from policies.typed import Loc
+from policies.strict import Loc
 
 Entries = Mapping[str, EngineEntry | None]
 

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from gateway.configuration.problems import near
 from gateway.configuration.yaml import Document
-from policies.typed import Loc
+from policies.strict import Loc
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -18,7 +18,7 @@ from engines.registry import Registry
 from gateway.configuration.advice import field_names, note_errors, validate
 from gateway.configuration.problems import near
 from gateway.configuration.yaml import Document
-from policies.typed import Loc
+from policies.strict import Loc
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.configuration.yaml import Document
-from policies.typed import Loc
+from policies.strict import Loc
 
 #: path of a value -> is this value one that somebody expects something of
 _GATEWAY: dict[Loc, Callable[[Any], bool]] = {

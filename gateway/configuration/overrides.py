@@ -16,7 +16,7 @@ from gateway.configuration.advice import models_at
 from gateway.configuration.problems import Problem, near, show_path
 from gateway.configuration.settings import Settings
 from gateway.configuration.yaml import Document, Place, parse_value
-from policies.typed import Loc
+from policies.strict import Loc
 
 _PREFIX = "VOXGATE_"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from policies import typed
+from policies import strict
 from policies.lint import Severity
-from policies.typed import Loc
+from policies.strict import Loc
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +47,4 @@ def show_path(path: Loc) -> str:
 def near(name: str, known: Iterable[str]) -> str:
     """Advice for a name that is not known: the nearest names, else some of all, or nothing when there is none."""
     names = {one for one in known if one}
-    return typed.near(name, names) if names else ""
+    return strict.near(name, names) if names else ""

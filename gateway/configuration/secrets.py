@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from gateway.configuration.variables import without_references
 from gateway.configuration.yaml import Document
-from policies.typed import Loc
+from policies.strict import Loc
 
 _SECRET_FIELD = re.compile(r"(^|_)(api_?key|password|passphrase|token|secret|authorization)$")
 _ENV_FIELD = re.compile(r"_env$")

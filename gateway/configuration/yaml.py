@@ -20,7 +20,7 @@ from gateway.configuration.problems import Problem, show_path
 from gateway.configuration.syntax import NotYaml, compose, place_after
 from gateway.configuration.variables import VariableError, expand, has_reference
 from policies.lint import Severity
-from policies.typed import Loc
+from policies.strict import Loc
 
 _TAG = "tag:yaml.org,2002:"
 #: aliases can make a small file enormous; no honest configuration comes near

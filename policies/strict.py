@@ -1,24 +1,16 @@
 """What every model of a policy file shares: frozen, unknown fields refused with near names, all errors at once.
 
-Knows nothing about YAML, lines or columns: errors carry pydantic's `loc`, which a reader of files maps to a place.
+Knows nothing about what the fields hold, nor about YAML, lines or columns: errors carry pydantic's `loc`, which a
+reader of files maps to a place.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable
+from typing import Any, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ModelWrapValidatorHandler,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 Loc = tuple[str | int, ...]
@@ -78,42 +70,3 @@ def _advised(one: InitErrorDetails, known: list[str]) -> InitErrorDetails:
     field = str(loc[0])
     # another kind, so that a model around this one does not take the field for its own
     return problem(loc, f"unknown field {field!r}; {near(field, known)}", kind="unknown_field", given=one["input"])
-
-
-# --- fields ------------------------------------------------------------------------------------------
-
-Milliseconds = Annotated[int, Field(ge=0)]
-Name = Annotated[str, Field(min_length=1)]
-Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
-
-
-def _listed(given: object) -> object:
-    """One name where a list belongs is the usual slip; pydantic's words for it speak of tuples."""
-    if isinstance(given, str):
-        raise PydanticCustomError("list_type", f"should be a list: write [{given}]")
-    return given
-
-
-def some(given: object) -> object:
-    """Asked before the items are looked at: pydantic would call a list empty whose only item is wrong."""
-    if given == [] or given == ():
-        raise PydanticCustomError("too_short", "is empty: name at least one, or take it out")
-    return _listed(given)
-
-
-def _base_code(language: str) -> str:
-    """Texts are found to be in base languages, so that a regional code could never hold."""
-    base = language.lower().replace("_", "-").split("-")[0]
-    if language != base:
-        raise PydanticCustomError("language", f"{language!r} is not a base language code: write {base!r}")
-    return language
-
-
-BASE_CODE = AfterValidator(_base_code)
-MIN_ONE = Field(json_schema_extra={"minItems": 1})
-Some = Annotated[tuple[Name, ...], MIN_ONE, BeforeValidator(some)]
-Languages = Annotated[tuple[Annotated[Name, BASE_CODE], ...], MIN_ONE, BeforeValidator(some)]
-Formats = Annotated[tuple[Format, ...], MIN_ONE, BeforeValidator(some)]
-Threshold = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Thresholds = Annotated[Mapping[Name, Threshold], Field(min_length=1)]  # engine -> number
-Names = Annotated[tuple[Name, ...], BeforeValidator(_listed)]
