@@ -90,7 +90,8 @@ _SAME = {
     "dut": "nl", "pol": "pl", "tur": "tr", "vie": "vi", "tha": "th", "ind": "id", "no": "nb", "nor": "nb", "nob": "nb",
     "swe": "sv", "dan": "da", "fin": "fi", "ces": "cs", "cze": "cs", "slk": "sk", "slo": "sk", "ron": "ro", "rum": "ro",
     "hun": "hu", "cat": "ca", "bul": "bg", "hrv": "hr", "srp": "sr", "ben": "bn", "tam": "ta", "tel": "te", "urd": "ur",
-    "mar": "mr", "nno": "nn", "iw": "he", "heb": "he", "in": "id", "pes": "fa", "fas": "fa", "per": "fa", "ell": "el", "gre": "el",
+    "mar": "mr", "nno": "nn", "iw": "he", "heb": "he", "in": "id", "pes": "fa", "fas": "fa", "per": "fa",
+    "ell": "el", "gre": "el",
 }  # fmt: skip
 #: parts of a `zh` tag that mean another language than Mandarin
 _CHINESE = {"hk": "yue", "mo": "yue", "yue": "yue", "wuu": "wuu", "nan": "nan", "hak": "hak"}
