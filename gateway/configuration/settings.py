@@ -112,7 +112,9 @@ class Input(Section):
     """The largest request that is accepted."""
 
     max_body_bytes: AtLeastOne = Field(1048576, description="bytes of a request's body; larger: 413")
-    max_chars: AtLeastOne = Field(20000, description="characters of its text; more: 400")
+    max_chars: AtLeastOne = Field(
+        20000, description="code points of its text as it was sent, markup and all; more: 400"
+    )
 
 
 class Outcomes(Section):

@@ -116,7 +116,7 @@ def _checked(wire: SpeechBody, max_chars: int, ignored: list[str]) -> ClientRequ
         ignored.append("speaker")
     if text is None:
         raise InvalidRequest("input is required: the text to speak", param="input")
-    if len(text) > max_chars:
+    if len(text) > max_chars:  # as it was sent: preparing it is the work that the limit is to spare us
         raise InvalidRequest(f"input has {len(text)} characters; {max_chars} are allowed", param="input")
     if wire.stream_format == "sse":
         raise Unsupported("stream_format sse is not available; this version streams audio", param="stream_format")

@@ -23,23 +23,19 @@ from gateway.text.stream import cut_stream
 PREPARER_VERSION = "2"
 
 
-def prepare_text(
-    text: str, *, input_type: InputType = "text", language: str = "", max_chars: int | None = None
-) -> Script:
+def prepare_text(text: str, *, input_type: InputType = "text", language: str = "") -> Script:
     """The script of one request.
 
     `language`: a tag that decides between languages of one script. Raises InvalidRequest(param="input") when nothing
-    speakable is left, when SSML is bad, when there are more than `max_chars` characters (counted as `Script.chars`);
-    InvalidRequest(param="language") for a bad tag.
+    speakable is left or SSML is bad; InvalidRequest(param="language") for a bad tag. How long a text may be is not
+    asked here: who takes it in has counted it before.
     """
     hint = normalise_tag(language)
     if input_type == "ssml":
         from gateway.text.ssml import read_ssml
 
-        script = read_ssml(text, hint)
-        _check_length(script.chars, max_chars)
-        return script
-    return _script(_read(text, input_type), hint, max_chars)
+        return read_ssml(text, hint)
+    return _script(_read(text, input_type), hint)
 
 
 def iter_scripts(pieces: Iterable[str], *, input_type: InputType = "text", language: str = "") -> Iterator[Script]:
@@ -56,7 +52,7 @@ def iter_scripts(pieces: Iterable[str], *, input_type: InputType = "text", langu
     for part in cut_stream(pieces):
         paragraphs = _read(part, input_type)
         if any(SPEAKABLE.search(paragraph) for paragraph in paragraphs):
-            yield _script(paragraphs, hint, None, first=not spoken)
+            yield _script(paragraphs, hint, first=not spoken)
             spoken = True
     if not spoken:
         raise _nothing_to_say()
@@ -71,10 +67,9 @@ def _read(text: str, input_type: InputType) -> list[str]:
     return read_paragraphs(text)
 
 
-def _script(paragraphs: list[str], hint: str, max_chars: int | None, *, first: bool = True) -> Script:
+def _script(paragraphs: list[str], hint: str, *, first: bool = True) -> Script:
     """`first`: this is the beginning of what will be heard, so its first clause is kept short."""
     chars = sum(map(len, paragraphs)) + max(len(paragraphs) - 1, 0)  # a line end between two paragraphs
-    _check_length(chars, max_chars)
     paragraphs = [paragraph for paragraph in map(drop_emoji, paragraphs) if paragraph]
     if not any(SPEAKABLE.search(paragraph) for paragraph in paragraphs):
         raise _nothing_to_say()
@@ -114,13 +109,6 @@ def _fill_languages(sentences: list[tuple[str, str]], hint: str) -> list[tuple[s
         last = found or last
         filled.append((sentence, last))
     return filled
-
-
-def _check_length(chars: int, max_chars: int | None) -> None:
-    if max_chars is not None and chars > max_chars:
-        raise InvalidRequest(
-            f"input has {chars} characters, at most {max_chars} are taken; send it in parts", param="input"
-        )
 
 
 def _nothing_to_say() -> InvalidRequest:

@@ -26,6 +26,13 @@ def test_null_means_absent() -> None:
     assert parse(**dict.fromkeys(set(SpeechBody.__struct_fields__) - {"input"})) == ClientRequest(input="hello")
 
 
+def test_a_text_is_refused_above_its_limit_and_taken_at_it_markup_and_white_space_counted() -> None:
+    assert len(parse(input="**你好**\n\n" + "😀" * 92).input) == 100
+    with pytest.raises(InvalidRequest, match="input has 101 characters; 100 are allowed") as caught:
+        parse(input="<speak>你好</speak>" + " " * 84, input_type="ssml")
+    assert caught.value.param == "input"
+
+
 def test_text_and_speaker_are_other_names() -> None:
     request, ignored = parse_speech(b'{"text": "hello", "speaker": {"id": "alloy"}}', 100)
     assert (request.input, request.voice, ignored) == ("hello", "alloy", [])

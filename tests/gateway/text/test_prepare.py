@@ -64,13 +64,6 @@ def test_characters_are_counted_without_markup_and_with_white_space_folded() -> 
     assert prepare_text("Hi 😀").chars == len("Hi 😀")  # an emoji is not spoken, but it is not markup either
 
 
-def test_a_text_is_refused_above_its_limit_and_taken_at_it() -> None:
-    assert prepare_text("你好 " * 4, max_chars=11).chars == 11
-    with pytest.raises(InvalidRequest, match="11 characters, at most 10") as caught:
-        prepare_text("你好 " * 4, max_chars=10)
-    assert caught.value.param == "input"
-
-
 def test_the_most_frequent_language_comes_first() -> None:
     assert prepare_text("Hi. 今天天气很好，我们去公园散步吧。").languages == ("zh", "en")
     assert prepare_text("A rather long English sentence. 你好。").languages == ("en", "zh")
