@@ -37,7 +37,7 @@ class Emotion:
 
 @dataclass(frozen=True, slots=True)
 class SpeechRequest:
-    """What an engine sees: one piece of text (a sentence or so), already prepared.
+    """What an engine sees: one clause, already prepared: a sentence, or a piece of a long one.
 
     `language` is a base code (`zh`, `yue`, `en`, `ja`, …). `voice` is the engine's own name of a voice; empty means
     the engine's default for `language` and `gender`. `speed` 1.0 is the voice's natural rate, 2.0 twice as fast.

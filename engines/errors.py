@@ -121,7 +121,7 @@ class Refused(SpeechError):
 
 
 class Interrupted(SpeechError):
-    """The speech stopped after its first audio. Another engine may go on at the border of a sentence, by policy."""
+    """The speech stopped after its first audio. Another engine may go on at a clause border, by policy."""
 
     code = "interrupted"
     status = 502
