@@ -5,7 +5,6 @@ Knows nothing about sockets or about starting and stopping.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -32,11 +31,3 @@ def create_engine(duty: Duty) -> Engine:
         raise Unavailable(f"option {place} of kind {duty.kind!r}: {first['msg']}") from None
     instance = Instance(duty.instance, duty.slots, Path(duty.data_dir), in_worker=True, kinds=registry.kinds)
     return kind.create(instance, options)
-
-
-def resident_bytes() -> int:
-    """Of this process now; 0 where /proc is not there."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0

@@ -1,6 +1,6 @@
-"""A worker process seen from outside: does it live, how much memory has it, and the end of it.
+"""A worker process: does it live, how much memory has it, and the end of it.
 
-The process need not be our child. Knows nothing about sockets.
+Seen from outside, where it need not be our child; only `resident_bytes` is asked inside. Knows nothing about sockets.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 #: the list of child processes is read this seldom: it walks through all of /proc
 CHILDREN_PERIOD = 5
@@ -85,3 +86,11 @@ class Scales:
             with contextlib.suppress(self._psutil.Error):
                 total += int(child.memory_info().rss)
         return total
+
+
+def resident_bytes() -> int:
+    """Of this process now; 0 where /proc is not there."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0

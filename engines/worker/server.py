@@ -21,8 +21,9 @@ from engines.errors import EngineFault, SpeechError, Unavailable
 from engines.slots import Slots
 from engines.worker import wire
 from engines.worker.border import keep_rules, one_line
-from engines.worker.load import create_engine, resident_bytes
+from engines.worker.load import create_engine
 from engines.worker.place import STARTED, Lock
+from engines.worker.process import resident_bytes
 from engines.worker.spec import Duty
 from engines.worker.wire import Call, Connection, Failure, Hangup, Hello, Reply, WireError
 
