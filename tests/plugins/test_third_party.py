@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(300)
 HEAR = """
 import asyncio, engines, voxgate_chime
 from engines.contract import Instance, SpeechRequest
-from engines.listening import count_beeps, speak_all
+from engines.testing import count_beeps, speak_all
 from engines.registry import Registry
 
 kind = Registry.load().kinds["chime"]

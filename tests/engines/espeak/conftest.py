@@ -12,7 +12,7 @@ import pytest
 from engines.contract import AudioChunk, Engine, Instance, SpeechRequest
 from engines.espeak import EspeakOptions, create
 from engines.espeak.library import Library
-from engines.listening import speak_all
+from engines.testing import speak_all
 
 Build = Callable[..., Engine]
 OpenLibrary = Callable[[], Library]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engines.contract import AudioChunk, Engine, SpeechRequest
 from engines.errors import InvalidRequest, SpeechError, Unavailable, Unsupported
-from engines.listening import rms, seconds, speak_all
+from engines.testing import rms, seconds, speak_all
 
 MANDARIN = "今天天气很好，我们去公园散步吧。银行行长说好。"
 ENGLISH = "The quick brown fox jumps over the lazy dog, and then it sleeps."

@@ -9,7 +9,7 @@ from engines.errors import Unsupported
 from engines.espeak.generate import table, write
 from engines.espeak.library import Library
 from engines.espeak.voices import TABLE, VARIANTS, Catalogue
-from engines.listening import rms, seconds, speak_all
+from engines.testing import rms, seconds, speak_all
 
 
 def test_the_committed_table_is_what_the_library_has(library: Library) -> None:

@@ -11,7 +11,7 @@ import httpx
 import psutil
 import pytest
 
-from engines.listening import count_beeps
+from engines.testing import count_beeps
 from tests.gateway.http.conftest import Gateway
 
 VOICES = "version: 1\ndefault: v\nvoices:\n  v: {languages: [zh, en], engines: {drill: v, spare: v}}\n"

@@ -1,6 +1,6 @@
 """The stage on which an engine is put through its rules: a loop of its own, sentences, a patient watchdog.
 
-`engines.testing` holds the rules; this module knows none of them.
+The package's own module holds the rules; this one knows none of them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any, ClassVar, TypeVar
 
 from engines.contract import AudioChunk, Engine, EngineKind, Instance, Options, SpeechRequest
 from engines.errors import SpeechError, Unsupported
-from engines.listening import speak_all
 from engines.registry import Registry
+from engines.testing.listening import speak_all
 
 #: what is spoken, in each language that the engine speaks; a subclass may give its own `sentences`
 SENTENCES: Mapping[str, str] = {

@@ -4,8 +4,8 @@
         kind = "chime"                      # an installed kind's name, or an EngineKind
         options = {"decay_s": 0.2}          # as they would stand in engines.yaml
 
-What else a subclass may set stands in `engines.stage.Stage`. A failure says what the rule is for. Knows nothing about
-any particular engine. pytest is needed to run the tests, and for nothing else here.
+What else a subclass may set stands in `engines.testing.stage.Stage`. A failure says what the rule is for. Knows
+nothing about any particular engine. pytest is needed to run the tests, and for nothing else here.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pydantic import ValidationError
 
 from engines.contract import Engine, EngineInfo
 from engines.errors import SpeechError
-from engines.listening import count_beeps, rms, seconds, speak_all
-from engines.stage import SENTENCES, Stage, WatchedRequest, finish_all, next_or_none, on_stage
+from engines.testing.listening import count_beeps, rms, seconds, speak_all
+from engines.testing.stage import SENTENCES, Stage, WatchedRequest, finish_all, next_or_none, on_stage
 
 __all__ = ["SENTENCES", "EngineConformance", "count_beeps", "rms", "seconds", "speak_all"]
 
