@@ -12,7 +12,7 @@ formats, caches or HTTP.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -40,7 +40,8 @@ class Failover:
     """One speech: what is to be said, by whom in which order, and the record of what happens.
 
     `request_of` makes the request for an engine and a clause; `elapsed_s` tells the seconds since the client's
-    request came in; `left` is the time the whole request may still wait for engines.
+    request came in; `left` is the time the whole request may still wait for engines; `returns` waits, for so many
+    seconds at most, until an engine that was lost is back, and tells whether it is.
     """
 
     plan: Plan
@@ -50,6 +51,7 @@ class Failover:
     served: Served
     elapsed_s: Callable[[], float]
     left: Allowance
+    returns: Callable[[str, float], Awaitable[bool]]
 
     async def speak(self) -> AsyncGenerator[Spoken, None]:
         """Speak all clauses. Raises what the last engine raised while nothing was heard yet (NoEngine when several
@@ -57,6 +59,7 @@ class Failover:
         steps = list(self.plan.steps)
         errors: list[SpeechError] = []
         tries = heard = 0
+        waited = False
         for index, clause in enumerate(self.script.clauses):
             while True:
                 if not steps:
@@ -77,6 +80,8 @@ class Failover:
                     if not self._another(error, heard):
                         raise
                     again = error.retry_same and not attempt.audio_s and tries <= self.plan.terms.retries
+                    if not again and len(steps) == 1 and not waited and await self._last_returns(steps[0], error):
+                        waited = again = True
                     if not again:
                         steps.pop(0)
                         tries = 0
@@ -103,6 +108,15 @@ class Failover:
         attempt.ended_s = self.elapsed_s()
         for chunk in held:
             yield Spoken(chunk, attempt.clause, attempt.engine, attempt.voice)
+
+    async def _last_returns(self, step: Step, error: SpeechError) -> bool:
+        """An engine that died and is being started again is worth waiting for when there is no other: once."""
+        if not error.retry_same:
+            return False
+        since_s = self.elapsed_s()
+        back = await self.returns(step.engine, min(self.plan.terms.first_audio_ms / 1000, self.left.seconds))
+        self.left.seconds -= self.elapsed_s() - since_s
+        return back
 
     def _begin(self, step: Step, index: int, clause: Clause) -> Attempt:
         voice = self.request_of(step.engine, clause).voice
@@ -147,9 +161,10 @@ def no_engine(plan: Plan, errors: list[SpeechError]) -> NoEngine:
     hard = [error for error in errors if error.code != "unsupported"]
     if hard:
         return NoEngine(message, plan, status=hard[-1].status, code=hard[-1].code)
+    param = next((error.param for error in errors if error.param), None)
     unsupported = [skip for skip in skips if skip.code == "unsupported"]
     if errors or unsupported:
         down = [skip for skip in skips if skip.code != "unsupported"]
         if not down:
-            return NoEngine(message, plan, status=400, code="unsupported")
+            return NoEngine(message, plan, status=400, code="unsupported", param=param)
     return NoEngine(message, plan, status=503, code="unavailable")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,10 @@ CHECK_EVERY_S, MISSING_EVERY_S = 5.0, 15.0
 CHECK_WITHIN_S = 5.0
 #: seconds before a start is tried again: at once after a first loss, then doubling
 BACK_OFF_S, LONGEST_BACK_OFF_S = 0.5, 60.0
+#: a pause up to this long (seconds) is worth waiting for, when no other engine can speak
+IN_A_MOMENT_S = 1.0
+#: seconds in which the loss of an engine is noticed after one of its streams broke
+NOTICED_IN_S = 0.05
 #: an engine that lived this long (seconds) starts with a clean record
 CLEAN_AFTER_S = 30.0
 
@@ -42,6 +46,8 @@ class Member:
     fingerprint: str  # name, kind and options: with the model's version, whatever makes a text sound different
     lost: asyncio.Event
     settled: asyncio.Event  # came up, or failed for the first time
+    up: asyncio.Event
+    returning: bool = True  # a start is on its way, or will be in a moment
     keeper: asyncio.Task[None] | None = None
 
     @property
@@ -59,31 +65,32 @@ class Fleet:
         self.members: dict[str, Member] = {name: self._build(entry) for name, entry in entries.items() if entry.enabled}
 
     def _build(self, entry: EngineEntry) -> Member:
-        lost = asyncio.Event()
-        engine = build_engine(entry, self._kinds, self._data_dir, on_lost=lambda _reason: lost.set())
+        lost, up = asyncio.Event(), asyncio.Event()
+
+        def on_lost(reason: str) -> None:
+            lost.set()
+            up.clear()
+
+        engine = build_engine(entry, self._kinds, self._data_dir, on_lost)
         info = engine.info
         slots = Slots(entry.slots or max(1, info.slots), entry.queue)
         cost = info.cost_per_1k_chars if entry.cost_per_1k_chars is None else entry.cost_per_1k_chars
         self._board.add(entry.name, slots, cost_per_1k_chars=cost, info=info)
         guarded = Guarded(entry.name, engine, slots, self._board)
         fingerprint = f"{entry.name}\0{entry.kind.name}\0{entry.options.model_dump_json()}"
-        return Member(entry, guarded, fingerprint, lost, asyncio.Event())
+        return Member(entry, guarded, fingerprint, lost, asyncio.Event(), up)
 
     async def start(self, within_s: float = 10.0) -> None:
         """Start all engines at once. Returns when one can speak, or all have settled, or the time is over;
         the others go on starting."""
         for name, member in self.members.items():
             member.keeper = asyncio.create_task(self._keep(member), name=f"keep {name}")
-        settling = {asyncio.create_task(member.settled.wait()) for member in self.members.values()}
         loop = asyncio.get_running_loop()
         until_s = loop.time() + within_s
-        try:
-            while settling and not self.can_speak and loop.time() < until_s:
-                left_s = until_s - loop.time()
-                _, settling = await asyncio.wait(settling, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for waiter in settling:
-                waiter.cancel()
+        while not self.can_speak and loop.time() < until_s:
+            starting = [member.settled for member in self.members.values() if not member.settled.is_set()]
+            if not await _first_of(starting, until_s - loop.time()):
+                break
 
     async def settled(self) -> None:
         """Wait until every engine came up or failed at least once."""
@@ -93,6 +100,14 @@ class Fleet:
     def can_speak(self) -> bool:
         """Is at least one engine up."""
         return any(state.state == "up" for state in self._board.snapshot().engines.values())
+
+    async def somebody_returns(self, names: Iterable[str], within_s: float) -> bool:
+        """Wait until one of these engines, which was lost, is up again; False when none is on its way, or too late."""
+        members = [self.members[name] for name in names if name in self.members]
+        if any(member.up.is_set() for member in members):  # a stream may break just before the loss is noticed
+            await _first_of([member.lost for member in members], NOTICED_IN_S)
+        lost = [member for member in members if member.returning and not member.up.is_set()]
+        return await _first_of([member.up for member in lost], within_s)
 
     async def aclose(self) -> None:
         """Stop keeping the engines alive, and close them."""
@@ -112,14 +127,19 @@ class Fleet:
         loop, back_off_s = asyncio.get_running_loop(), 0.0
         while True:
             await self._wait_until_installed(member)
+            member.returning = True
             if not await self._start(member):
                 back_off_s = min(max(back_off_s * 2, BACK_OFF_S), LONGEST_BACK_OFF_S)
+                member.returning = back_off_s <= IN_A_MOMENT_S
                 await asyncio.sleep(back_off_s)
                 continue
             up_since = loop.time()
+            member.up.set()
             reason = await self._watch(member)
+            member.up.clear()
             back_off_s = 0.0 if loop.time() - up_since > CLEAN_AFTER_S else max(back_off_s * 2, BACK_OFF_S)
             back_off_s = min(back_off_s, LONGEST_BACK_OFF_S)
+            member.returning = back_off_s <= IN_A_MOMENT_S
             again = f"starting again in {back_off_s:g} s" if back_off_s else "starting again"
             logger.warning("engine %s is down: %s; %s", member.entry.name, reason, again)
             self._board.set_state(member.entry.name, "down", reason)
@@ -129,6 +149,7 @@ class Fleet:
         entry, shown = member.entry, ""
         instance = entry.instance(self._data_dir, self._kinds)
         while missing := _missing(entry, instance):
+            member.returning = False
             if missing.advice != shown:
                 logger.info("engine %s is %s: %s", entry.name, missing.state.replace("_", " "), missing.advice)
                 self._board.set_state(entry.name, missing.state, missing.advice)
@@ -191,6 +212,19 @@ class Fleet:
             member.guarded.slots.limit = max(1, member.info.slots)
 
 
+async def _first_of(events: Sequence[asyncio.Event], within_s: float) -> bool:
+    """Wait until one of the events is set; False when there are none, or the time is over."""
+    waiting = {asyncio.create_task(event.wait()) for event in events}
+    if not waiting:
+        return False
+    try:
+        done, _ = await asyncio.wait(waiting, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for waiter in waiting:
+            waiter.cancel()
+    return bool(done)
+
+
 def _missing(entry: EngineEntry, instance: Instance) -> Missing | None:
     """What stands in the way of a start, as its kind tells. One that cannot tell is tried: its start will say."""
     if entry.kind.missing is None:
@@ -222,7 +256,6 @@ def build_engine(
         kind=kind.name,
         options=entry.options.model_dump(mode="json"),
         slots=entry.slots,
-        queue=entry.queue,
         data_dir=data_dir,
         run_dir=data_dir / "run",
         memory_limit_mb=entry.memory_limit_mb,

@@ -113,11 +113,20 @@ class Speech:
     async def from_engines(self) -> Reply:
         """Begin to speak, and return once there is something to hear."""
         await self.runtime.outcomes.put(self.served)
+        if not self.plan.steps and await self._somebody_returns():
+            self.snapshot, self.plan, self.keys = _decide(self.prepared, self.runtime, self.served.request_id)
+            self.served.plan = self.plan
         if not self.plan.steps:
             raise no_engine(self.plan, [])
         pieces = self._stream()
         stream = EncodedStream(await anext(pieces), pieces)
         return Reply(self.served, media_type(self.request.format), self._rate, stream=stream)
+
+    async def _somebody_returns(self) -> bool:
+        """Wait for an engine that is down for a moment only, as one is while its process is started again."""
+        down = [skip.engine for skip in self.plan.skipped if skip.code == "down"]
+        within_s = min(self.plan.terms.first_audio_ms, self.request.deadline_ms or math.inf) / 1000
+        return await self.runtime.fleet.somebody_returns(down, within_s)
 
     def spoken(self) -> AsyncGenerator[Spoken, None]:
         """PCM, clause by clause, from whichever engines can."""
@@ -132,6 +141,7 @@ class Speech:
             self.served,
             self._elapsed_s,
             Allowance(allowed_s),
+            lambda engine, within_s: self.runtime.fleet.somebody_returns([engine], within_s),
         ).speak()
 
     def _request_of(self, engine: str, clause: Clause) -> SpeechRequest:

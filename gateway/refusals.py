@@ -38,8 +38,9 @@ class NoEngine(SpeechError):
         status: int = 503,
         code: str = "no_engine",
         retry_after_s: float | None = None,
+        param: str | None = None,
     ) -> None:
-        super().__init__(message, retry_after_s=retry_after_s)
+        super().__init__(message, retry_after_s=retry_after_s, param=param)
         self.plan = plan
         self.status = status
         self.code = code

@@ -49,6 +49,8 @@ def find_target(request: ClientRequest, config: Config) -> Target:
     only = _engine_of(request.model, config)
     prefix, colon, own_voice = request.voice.partition(":")
     if colon and prefix in config.engines:
+        if not own_voice:
+            raise InvalidRequest(f"voice {request.voice!r} names an engine and no voice of it", param="voice")
         if only and only != prefix:
             raise InvalidRequest(
                 f"model {request.model!r} and voice {request.voice!r} name two different engines", param="voice"

@@ -53,9 +53,15 @@ class Hearing:
         self.allowance = Allowance(math.inf)
         self.failover = Failover(
             plan, script, guarded, lambda _, clause: SpeechRequest(clause.text, "en"), self.served, lambda: 0.0,
-            self.allowance,
+            self.allowance, self.returns,
         )  # fmt: skip
         self.heard: list[tuple[str, int]] = []
+        self.comes_back = False
+        self.waited_for: list[tuple[str, float]] = []
+
+    async def returns(self, engine: str, within_s: float) -> bool:
+        self.waited_for.append((engine, within_s))
+        return self.comes_back
 
     async def listen(self) -> None:
         async with aclosing(self.failover.speak()) as audio:
@@ -167,6 +173,28 @@ def test_retries_are_on_the_same_engine_before_any_audio() -> None:
     assert Hearing({"a": twice, "b": Scripted(GOOD)}, retries=1).all() == [("b", 0), ("b", 0)]
 
 
+def test_the_last_engine_is_waited_for_while_it_is_started_again() -> None:
+    dying = Scripted(GOOD, [chunk(), EngineFault("died")], GOOD)
+    hearing = Hearing({"a": dying}, clauses=3)
+    hearing.comes_back = True
+    assert hearing.all() == [("a", n) for n in (0, 0, 1, 1, 2, 2)]
+    assert hearing.waited_for == [("a", 8.0)]
+
+
+def test_the_last_engine_is_waited_for_once_only() -> None:
+    hearing = Hearing({"a": Scripted([EngineFault("dies again and again")])}, retries=0)
+    hearing.comes_back = True
+    hearing.broken(NoEngine)
+    assert len(hearing.engines["a"].requests) == 2
+
+
+def test_nobody_is_waited_for_while_another_engine_can_speak() -> None:
+    hearing = Hearing({"a": Scripted([Unavailable("gone")]), "b": Scripted(GOOD)}, retries=0)
+    hearing.comes_back = True
+    assert hearing.all() == [("b", 0), ("b", 0)]
+    assert hearing.waited_for == []
+
+
 @pytest.mark.parametrize("error", [Busy("full"), Throttled("quota"), Unsupported("no")])
 def test_what_trying_again_cannot_mend_is_not_retried(error: SpeechError) -> None:
     first = Scripted([error], GOOD)
@@ -211,6 +239,11 @@ def test_when_all_have_failed_the_error_says_why_and_whether_to_come_back(
     error = Hearing(engines, retries=0).broken(NoEngine)
     assert (error.status, error.code, error.client_may_retry) == (status, code, again)
     assert all(one.message in error.message for one in errors)
+
+
+def test_the_parameter_that_no_engine_likes_is_named() -> None:
+    engines = {name: Scripted([Unsupported("no such voice", param="voice")]) for name in "ab"}
+    assert Hearing(engines).broken(NoEngine).param == "voice"
 
 
 def test_a_plan_without_steps_tells_its_skips() -> None:

@@ -165,6 +165,26 @@ def test_a_lost_engine_is_noticed_at_once() -> None:
     yard.during(story)
 
 
+def test_an_engine_on_its_way_back_can_be_waited_for() -> None:
+    engine = Fickle()
+    yard = Yard({"a": engine, "b": Fickle(failures=99)})
+
+    async def story() -> None:
+        await yard.fleet.settled()
+        engine.start_s = 0.3
+        yard.fleet.members["a"].lost.set()
+        await asyncio.sleep(0.1)
+        assert yard.state().state == "down"
+        assert await yard.fleet.somebody_returns(["a"], within_s=0.2) is False  # too late
+        assert await yard.fleet.somebody_returns(["a"], within_s=8) is True
+        assert yard.state().state == "up"
+        await asyncio.sleep(30)  # b has long pauses by now
+        assert await yard.fleet.somebody_returns(["b"], within_s=8) is False
+        assert await yard.fleet.somebody_returns([], within_s=8) is False
+
+    yard.during(story)
+
+
 def test_what_is_not_installed_is_a_state_and_is_taken_up_once_it_is() -> None:
     missing: list[Missing] = [Missing("not_installed", "voxgate models pull it")]
     engine = Fickle()

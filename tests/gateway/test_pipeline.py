@@ -380,3 +380,19 @@ async def test_every_format_gives_whole_audio(bench: Bench) -> None:
         assert rate == 24000
         assert len(data) / rate == pytest.approx(0.5, abs=0.06)
         assert abs(data).max() > 0.1
+
+
+async def test_a_request_waits_for_the_only_engine_while_it_is_started_again(bench: Bench) -> None:
+    engine = Scripted([chunk(value=3)])
+    runtime = await bench.runtime({"a": engine})
+    member = runtime.fleet.members["a"]
+    member.up.clear()
+    runtime.board.set_state("a", "down", "its process ended")
+    asyncio.get_running_loop().call_later(0.05, lambda: (runtime.board.set_state("a", "up"), member.up.set()))
+    served, pcm = await say(runtime)
+    assert (samples(pcm), served.outcome) == ([3], "complete")
+
+
+async def test_an_engine_named_without_a_voice_of_it_is_refused(bench: Bench) -> None:
+    with pytest.raises(InvalidRequest, match="names an engine and no voice"):
+        await say(await bench.runtime({"a": Scripted([chunk()])}), voice="a:")
