@@ -172,11 +172,6 @@ class Library:
             clauses.append(clause.decode("utf-8", "replace"))
         return clauses
 
-    def current_voice(self) -> str:
-        """The identifier of the voice in use."""
-        voice = self._lib.espeak_GetCurrentVoice()
-        return (voice.contents.identifier or b"").decode() if voice else ""
-
     def list_voices(self) -> list[ListedVoice]:
         voices = self._lib.espeak_ListVoices(None)
         listed: list[ListedVoice] = []
@@ -296,7 +291,6 @@ def _declare(lib: ctypes.CDLL) -> None:
             (text, ctypes.c_size_t, ctypes.c_uint, integer, ctypes.c_uint, ctypes.c_uint, pointer, pointer),
         ),
         ("espeak_TextToPhonemes", text, (ctypes.POINTER(text), integer, integer)),
-        ("espeak_GetCurrentVoice", ctypes.POINTER(_Voice), ()),
         ("espeak_ListVoices", ctypes.POINTER(ctypes.POINTER(_Voice)), (pointer,)),
         ("espeak_Terminate", integer, ()),
         ("sonicCreateStream", pointer, (integer, integer)),

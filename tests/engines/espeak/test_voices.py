@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import re
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from engines.contract import Engine, SpeechRequest
 from engines.errors import Unsupported
 from engines.espeak.generate import table, write
-from engines.espeak.library import Library
+from engines.espeak.library import Library, _Voice
 from engines.espeak.voices import TABLE, VARIANTS, Catalogue
 from engines.testing import rms, seconds, speak_all
 
@@ -16,11 +17,19 @@ def test_the_committed_table_is_what_the_library_has(library: Library) -> None:
     assert TABLE.read_text(encoding="utf-8") == write(table(library))
 
 
+def current_voice(library: Library) -> str:
+    """The identifier of the voice in use: nobody but this test asks the library for it."""
+    get_voice = library._lib.espeak_GetCurrentVoice
+    get_voice.restype, get_voice.argtypes = ctypes.POINTER(_Voice), ()
+    voice = get_voice()
+    return (voice.contents.identifier or b"").decode() if voice else ""
+
+
 def test_every_voice_with_every_variant_can_be_set(library: Library, capfd: pytest.CaptureFixture[str]) -> None:
     for voice in Catalogue.load().base_voices:
         for variant in ("", *(f"+{name}" for name in VARIANTS)):
             library.set_voice(voice.file + variant)
-            assert library.current_voice().startswith(voice.file), voice
+            assert current_voice(library).startswith(voice.file), voice
     assert "dictionary" not in capfd.readouterr().err
 
 
