@@ -199,14 +199,17 @@ def missing(instance: Instance, options: FaultOptions) -> Missing | None:
     return kind.missing(instance, within) if kind.missing else None
 
 
+KIND = EngineKind(
+    name="fault",
+    options=FaultOptions,
+    create=create,
+    summary="wraps another kind and breaks on purpose, for drills",
+    licence="Apache-2.0",
+    describe=describe,
+    missing=missing,
+)
+
+
 @hookimpl
 def engine_kinds() -> Iterable[EngineKind]:
-    yield EngineKind(
-        name="fault",
-        options=FaultOptions,
-        create=create,
-        summary="wraps another kind and breaks on purpose, for drills",
-        licence="Apache-2.0",
-        describe=describe,
-        missing=missing,
-    )
+    return [KIND]

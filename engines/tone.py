@@ -86,14 +86,14 @@ def _beep(frequency_hz: float, sample_rate: int, samples: int) -> bytes:
 def describe(instance: Instance, options: ToneOptions) -> EngineInfo:
     """What such an engine can do, said without making one. `version` names all that changes the sound."""
     voices = (Voice("tone", ("zh", "yue", "en", "ja", "ko"), options.sample_rate),)
-    version = "tone 1 " + options.model_dump_json(include={"sample_rate", "beep_ms", "gap_ms", "frequency_hz"})
-    return EngineInfo(
-        voices, any_voice=True, any_language=True, slots=instance.slots or 16, marks=True, version=version
-    )
+    sound = "tone 1 " + options.model_dump_json(include={"sample_rate", "beep_ms", "gap_ms", "frequency_hz"})
+    return EngineInfo(voices, any_voice=True, any_language=True, slots=instance.slots or 16, marks=True, version=sound)
+
+
+_SUMMARY = "one beep per word or Han character, for trials"
+KIND = EngineKind("tone", ToneOptions, ToneEngine, _SUMMARY, "Apache-2.0", describe=describe, isolation="inline")
 
 
 @hookimpl
 def engine_kinds() -> Iterable[EngineKind]:
-    """How the gateway learns of this kind. Beeps need no worker process of their own: `inline`."""
-    summary = "one beep per word or Han character, for trials"
-    yield EngineKind("tone", ToneOptions, ToneEngine, summary, "Apache-2.0", describe=describe, isolation="inline")
+    return [KIND]  # how the gateway learns of it; inline: beeps need no worker process of their own

@@ -12,10 +12,7 @@ from typing import Any, NamedTuple
 
 from policies.hours import Hours
 from policies.policy import Share, When
-from policies.types import Ask, EngineState, Snapshot
-
-#: hashes have 64 bits
-_HASHES = 1 << 64
+from policies.types import HASHES, Ask, EngineState, Snapshot
 
 
 def holds(when: When, ask: Ask, snapshot: Snapshot) -> bool:
@@ -32,7 +29,7 @@ def why_not(when: When, ask: Ask, snapshot: Snapshot) -> str:
     return ""
 
 
-# --- of the text and the request ---------------------------------------------------------------------
+# --- of the text and the request ---
 
 
 def min_chars(least: int, ask: Ask, snapshot: Snapshot) -> bool:
@@ -71,7 +68,7 @@ def stream(wanted: bool, ask: Ask, snapshot: Snapshot) -> bool:
     return ask.stream is wanted
 
 
-# --- of the engines ----------------------------------------------------------------------------------
+# --- of the engines ---
 
 
 def load_above(limits: Mapping[str, float], ask: Ask, snapshot: Snapshot) -> bool:
@@ -98,7 +95,7 @@ def unhealthy(engines: Sequence[str], ask: Ask, snapshot: Snapshot) -> bool:
     return not any(_ready(engine, snapshot) for engine in engines)
 
 
-# --- of the moment, and by lot -----------------------------------------------------------------------
+# --- of the moment, and by lot ---
 
 
 def hours(times: Hours, ask: Ask, snapshot: Snapshot) -> bool:
@@ -108,14 +105,14 @@ def hours(times: Hours, ask: Ask, snapshot: Snapshot) -> bool:
 def share(part: Share, ask: Ask, snapshot: Snapshot) -> bool:
     # in whole numbers: as a float the largest hash would round up to 100 percent and fall out of a share of 100.
     # The hash is taken as it is, so that a larger share includes a smaller one, in every rule.
-    return _lot(part, ask) * 100 < part.percent * _HASHES
+    return _lot(part, ask) * 100 < part.percent * HASHES
 
 
 def none_of(denied: When, ask: Ask, snapshot: Snapshot) -> bool:
     return not any(CONDITIONS[name].holds(value, ask, snapshot) for name, value in denied.given)
 
 
-# --- what is known of an engine ----------------------------------------------------------------------
+# --- what is known of an engine ---
 
 
 def _state(engine: str, snapshot: Snapshot) -> EngineState | None:
@@ -149,10 +146,10 @@ def _first_audio_ms(engine: str, ask: Ask, snapshot: Snapshot) -> float:
 
 def _lot(part: Share, ask: Ask) -> int:
     lots = {"key": ask.key_hash, "text": ask.text_hash, "request": ask.request_hash}
-    return lots[part.by] % _HASHES
+    return lots[part.by] % HASHES
 
 
-# --- words for people --------------------------------------------------------------------------------
+# --- words for people ---
 
 
 def _shown(value: object) -> str:
@@ -215,6 +212,6 @@ CONDITIONS: Mapping[str, Condition] = {
     "healthy": Condition(healthy, _states),
     "unhealthy": Condition(unhealthy, _states),
     "hours": Condition(hours, lambda times, _, now: f"it is {times.local(now.now):%H:%M} there"),
-    "share": Condition(share, lambda part, ask, _: f"this {part.by} falls at {_lot(part, ask) * 100 / _HASHES:.4g} %"),
+    "share": Condition(share, lambda part, ask, _: f"this {part.by} falls at {_lot(part, ask) * 100 / HASHES:.4g} %"),
     "not": Condition(none_of, _denied),
 }

@@ -62,7 +62,7 @@ def unknown_engines(data: object, known: Iterable[str]) -> list[Finding]:
     ]
 
 
-# --- engines that are named --------------------------------------------------------------------------
+# --- engines that are named ---
 
 
 def _named_engines(data: object) -> Iterator[tuple[Loc, str]]:
@@ -95,7 +95,7 @@ def _listed_engines(data: object, loc: Loc) -> Iterator[tuple[Loc, str]]:
             yield (*loc, index), engine
 
 
-# --- rules that cannot decide ------------------------------------------------------------------------
+# --- rules that cannot decide ---
 
 
 def _unreachable(policy: Policy, index: int, loc: Loc) -> Iterator[Finding]:
@@ -169,7 +169,7 @@ def _never_holds(when: When, loc: Loc) -> Iterator[Finding]:
                 yield _warn((*loc, "not", name), f"{name} is demanded and denied at once: this never holds")
 
 
-# --- rules that nobody can serve ---------------------------------------------------------------------
+# --- rules that nobody can serve ---
 
 
 def _unserved(
@@ -207,7 +207,7 @@ def _last_resort(policy: Policy, infos: Mapping[str, EngineInfo | None], enabled
         yield _warn(loc, f"{last!r} is paused: take it out of `paused`, or name another last resort")
 
 
-# --- other names -------------------------------------------------------------------------------------
+# --- other names ---
 
 
 def _unknown_names(

@@ -13,9 +13,8 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from policies.policy import Order, Use
-from policies.types import Ask, EngineState, Snapshot
+from policies.types import HASHES, Ask, EngineState, Snapshot
 
-_HASHES = 1 << 64
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
 
@@ -40,7 +39,7 @@ def weighted(uses: Sequence[Use], ask: Ask, snapshot: Snapshot) -> list[Ranked]:
     total = sum(use.weight or 1.0 for use in uses)
 
     def arrival(use: Use) -> float:
-        return -math.log((lot(use.engine, ask.request_hash) + 0.5) / _HASHES) / (use.weight or 1.0)
+        return -math.log((lot(use.engine, ask.request_hash) + 0.5) / HASHES) / (use.weight or 1.0)
 
     return [
         Ranked(use.engine, f"weighted: drawn {ordinal(place)}, weight {use.weight or 1.0:g} of {total:g}")
@@ -107,7 +106,7 @@ def spread(uses: Sequence[Use], ask: Ask, snapshot: Snapshot) -> list[Ranked]:
 
 def lot(engine: str, seed: int) -> int:
     """64 bits from an engine's name and a 64-bit hash, the same in every process and release."""
-    key = (seed % _HASHES).to_bytes(8, "little")
+    key = (seed % HASHES).to_bytes(8, "little")
     return int.from_bytes(blake2b(engine.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest(), "little")
 
 

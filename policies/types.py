@@ -18,9 +18,11 @@ State = Literal["up", "down", "cooling", "starting", "paused", "not_installed", 
 SkipCode = Literal[
     "unsupported", "down", "cooling", "paused", "not_installed", "not_configured", "busy", "too_slow", "excluded"
 ]
+#: how many values the hashes of an `Ask` may have: 64 bits
+HASHES = 1 << 64
 
 
-# --- what is asked -----------------------------------------------------------------------------------
+# --- what is asked ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Ask:
     key_hash: int = 0
 
 
-# --- what is known -----------------------------------------------------------------------------------
+# --- what is known ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Snapshot:
     engines: Mapping[str, EngineState]
 
 
-# --- what is planned ---------------------------------------------------------------------------------
+# --- what is planned ---
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ __all__ = ["SENTENCES", "EngineConformance", "count_beeps", "rms", "seconds", "s
 class EngineConformance(Stage):
     """Subclass as `Test…`, and set `kind`. Every test makes an engine of its own."""
 
-    # --- the kind, its options and its info --------------------------------------------------------------
+    # --- the kind, its options and its info ---
 
     def test_the_kind_is_described_without_loading_it(self) -> None:
         """`voxgate check` and the policies know what an engine can do before it starts."""
@@ -90,7 +90,7 @@ class EngineConformance(Stage):
         """The version is part of the cache key: without one, a changed model is answered with its old clips."""
         assert engine.info.version, "info.version is empty: name the model and whatever changes its sound"
 
-    # --- start, check, close -----------------------------------------------------------------------------
+    # --- start, check, close ---
 
     @on_stage
     async def test_start_may_be_called_twice(self, engine: Engine) -> None:
@@ -116,7 +116,7 @@ class EngineConformance(Stage):
         await self.speaks(engine)
         await engine.check()
 
-    # --- rule 1 ------------------------------------------------------------------------------------------
+    # --- rule 1 ---
 
     @on_stage
     async def test_nothing_happens_before_the_first_chunk_is_asked_for(self, engine: Engine) -> None:
@@ -144,7 +144,7 @@ class EngineConformance(Stage):
         for stream in unread:
             await stream.aclose()
 
-    # --- rule 2 ------------------------------------------------------------------------------------------
+    # --- rule 2 ---
 
     @on_stage
     async def test_speech_has_at_least_one_chunk_that_is_not_empty(self, engine: Engine) -> None:
@@ -162,7 +162,7 @@ class EngineConformance(Stage):
                 chunks = await speak_all(engine, self.request(engine, text=text))
                 assert any(chunk.pcm for chunk in chunks), f"neither audio nor an error for {text!r}"
 
-    # --- rule 3 ------------------------------------------------------------------------------------------
+    # --- rule 3 ---
 
     @on_stage
     async def test_a_stream_has_one_sample_rate(self, engine: Engine) -> None:
@@ -192,7 +192,7 @@ class EngineConformance(Stage):
         loudness = rms(b"".join(chunk.pcm for chunk in await self.speaks(engine)))
         assert loudness > 30, f"the speech is silent: RMS {loudness:.1f} of 32768"
 
-    # --- rule 4 ------------------------------------------------------------------------------------------
+    # --- rule 4 ---
 
     @on_stage
     async def test_closing_at_the_first_chunk_releases_the_slot(self, engine: Engine) -> None:
@@ -238,7 +238,7 @@ class EngineConformance(Stage):
             _, left = await asyncio.wait(left, timeout=self.release_within_s)
         assert not left, f"tasks that outlive a closed stream: {left}"
 
-    # --- rule 5 ------------------------------------------------------------------------------------------
+    # --- rule 5 ---
 
     @on_stage
     async def test_a_consumer_may_pause_for_an_hour(self, engine: Engine) -> None:
@@ -286,7 +286,7 @@ class EngineConformance(Stage):
             pass
         await asyncio.create_task(stream.aclose())
 
-    # --- rule 6 ------------------------------------------------------------------------------------------
+    # --- rule 6 ---
 
     @on_stage
     async def test_the_event_loop_runs_while_the_engine_speaks(self, engine: Engine) -> None:
@@ -294,7 +294,7 @@ class EngineConformance(Stage):
         stalls_s = [await self.longest_stall_s(engine) for _ in range(3)]
         assert min(stalls_s) < 0.25, f"speaking held up the event loop for {min(stalls_s):.2f} s each time"
 
-    # --- rule 7 ------------------------------------------------------------------------------------------
+    # --- rule 7 ---
 
     @on_stage
     async def test_an_unknown_language_is_unsupported(self, engine: Engine) -> None:
@@ -337,7 +337,7 @@ class EngineConformance(Stage):
             except Exception as error:
                 raise AssertionError(f"{changes} raised {error!r}, which is no SpeechError") from error
 
-    # --- rule 8 ------------------------------------------------------------------------------------------
+    # --- rule 8 ---
 
     @on_stage
     async def test_as_many_requests_as_slots_speak_at_once(self, engine: Engine) -> None:
@@ -349,7 +349,7 @@ class EngineConformance(Stage):
             heard_s = seconds(chunks)
             assert alone_s / 2 < heard_s < alone_s * 2, f"{heard_s:.2f} s of audio beside others, {alone_s:.2f} s alone"
 
-    # --- marks -------------------------------------------------------------------------------------------
+    # --- marks ---
 
     @on_stage
     async def test_marks_are_ordered_and_inside_the_audio(self, engine: Engine) -> None:

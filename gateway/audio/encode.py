@@ -74,7 +74,7 @@ def finish_clip(format: Format, encoded: bytes) -> bytes:
     return encoded
 
 
-def slices(pcm: bytes, sample_rate: int, slice_ms: int = 200) -> Iterator[bytes]:
+def slices(pcm: bytes, sample_rate: int, slice_ms: int) -> Iterator[bytes]:
     """`pcm` in pieces of at most `slice_ms` of sound, whole samples each.
 
     Encoding takes 1 to 6 ms of CPU for each second of sound: between slices an event loop can serve others.

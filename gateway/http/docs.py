@@ -175,7 +175,7 @@ class PlanOperation(Operation):
         self.responses = {**(self.responses or {}), **_error_responses({key: _ERRORS[key] for key in ("400", "404")})}
 
 
-# --- how it is served --------------------------------------------------------------------------------
+# --- how it is served ---
 
 
 async def _json_when_missing(response: Response[Any]) -> Response[Any]:

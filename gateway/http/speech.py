@@ -24,7 +24,7 @@ from gateway.record import Served
 from gateway.reply import Reply
 from gateway.runtime import Runtime
 
-access = logging.getLogger("voxgate.access")
+logger = logging.getLogger("voxgate.access")
 
 PATHS = ["/speech", "/audio/speech"]  # under /v1 and without it
 
@@ -110,7 +110,7 @@ def prefers_json(accept: str) -> bool:
 def _log(served: Served) -> None:
     """One line a request, and never its text. A line costs half of what a clip from the cache does: those tell less."""
     level = logging.DEBUG if served.cache == "hit" else logging.INFO
-    if not access.isEnabledFor(level):
+    if not logger.isEnabledFor(level):
         return
     facts: dict[str, Any] = {
         "request_id": served.request_id,
@@ -130,7 +130,7 @@ def _log(served: Served) -> None:
         "error": served.error,
     }
     line = " ".join(f"{name}={_quoted(value)}" for name, value in facts.items() if value not in ("", None))
-    access.log(level, "served %s", line, extra={"voxgate": facts})
+    logger.log(level, "served %s", line, extra={"voxgate": facts})
 
 
 def _quoted(value: object) -> str:

@@ -80,7 +80,7 @@ def breaks(*tests: str, **of_the_kind: Any) -> Any:
 breaks()(Good)
 
 
-# --- the kind, its options and its info ------------------------------------------------------------------
+# --- the kind, its options and its info ---
 
 
 @breaks("test_the_kind_is_described_without_loading_it", summary="")
@@ -133,7 +133,7 @@ class WithoutVersion(Good):
     info = replace(INFO, version="")
 
 
-# --- start, check, close ---------------------------------------------------------------------------------
+# --- start, check, close ---
 
 
 @breaks("test_start_may_be_called_twice")
@@ -173,7 +173,7 @@ class FailsItsCheck(Good):
         raise EngineFault("not well")
 
 
-# --- rule 1 ----------------------------------------------------------------------------------------------
+# --- rule 1 ---
 
 
 @breaks("test_nothing_happens_before_the_first_chunk_is_asked_for")
@@ -208,7 +208,7 @@ class TakesASlotEarly(Good):
             self.waiting -= 1
 
 
-# --- rule 2 ----------------------------------------------------------------------------------------------
+# --- rule 2 ---
 
 
 @breaks("test_text_without_words_gives_audio_or_an_error")
@@ -229,7 +229,7 @@ class SilentInFrench(Good):
                 yield chunk
 
 
-# --- rule 3 ----------------------------------------------------------------------------------------------
+# --- rule 3 ---
 
 
 @breaks("test_a_stream_has_one_sample_rate")
@@ -256,7 +256,7 @@ class Silent(Good):
         return replace(super().chunk(index, request), pcm=bytes(len(PCM)))
 
 
-# --- rule 4 ----------------------------------------------------------------------------------------------
+# --- rule 4 ---
 
 
 class Leaky(Good):
@@ -336,7 +336,7 @@ class LeavesATask(Good):
         task.cancel()
 
 
-# --- rule 5 ----------------------------------------------------------------------------------------------
+# --- rule 5 ---
 
 
 @breaks("test_a_consumer_may_pause_for_an_hour")
@@ -370,7 +370,7 @@ class IsBoundToItsFirstTask(Good):
                 raise RuntimeError("exited in another task than it was entered in")
 
 
-# --- rule 6 ----------------------------------------------------------------------------------------------
+# --- rule 6 ---
 
 
 @breaks("test_the_event_loop_runs_while_the_engine_speaks")
@@ -383,7 +383,7 @@ class BlocksTheLoop(Good):
         return super().chunk(index, request)
 
 
-# --- rule 7 ----------------------------------------------------------------------------------------------
+# --- rule 7 ---
 
 
 @breaks("test_an_unknown_language_is_unsupported")
@@ -411,7 +411,7 @@ class StumblesOverEmoji(Good):
         super().look(request)
 
 
-# --- rule 8 ----------------------------------------------------------------------------------------------
+# --- rule 8 ---
 
 
 @breaks("test_as_many_requests_as_slots_speak_at_once")
@@ -431,7 +431,7 @@ class DropsAudioBesideOthers(Good):
             self.speaking -= 1
 
 
-# --- marks -----------------------------------------------------------------------------------------------
+# --- marks ---
 
 
 @breaks("test_marks_are_ordered_and_inside_the_audio")

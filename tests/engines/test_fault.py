@@ -56,7 +56,7 @@ class TestFaultThatLeaks(EngineConformance):
     options = {"of": {"kind": "tone"}, "mode": "leak", "leak_mb": 0.01}  # noqa: RUF012
 
 
-# --- modes -----------------------------------------------------------------------------------------------
+# --- modes ---
 
 
 async def test_refuse_is_unavailable_at_once() -> None:
@@ -201,7 +201,7 @@ os._exit(0)
     assert done.stdout.split()[0] == "0.12"
 
 
-# --- the gateway's own process ---------------------------------------------------------------------------
+# --- the gateway's own process ---
 
 
 @pytest.mark.parametrize("mode", ["crash", "leak", "hold_gil"])
@@ -219,7 +219,7 @@ def test_it_runs_in_a_worker_unless_told_otherwise() -> None:
     assert KINDS["fault"].isolation == "process"
 
 
-# --- what it wraps ---------------------------------------------------------------------------------------
+# --- what it wraps ---
 
 
 def errors_of(written: dict[str, Any]) -> list[tuple[tuple[Any, ...], str]]:

@@ -17,7 +17,7 @@ from engines.errors import InvalidRequest, Unsupported
 from engines.hooks import hookimpl
 from pydantic import Field
 
-log = logging.getLogger("voxgate.chime")
+logger = logging.getLogger("voxgate.chime")
 
 SAMPLE_RATE = 16000
 #: frequency over the fundamental, and loudness, of the partials by which an ear knows a bell
@@ -96,14 +96,17 @@ def describe(instance: Instance, options: ChimeOptions) -> EngineInfo:
     )
 
 
+KIND = EngineKind("chime", ChimeOptions, ChimeEngine, "a bell stroke per word", "Apache-2.0", describe=describe)
+
+
 @hookimpl
 def engine_kinds() -> Iterable[EngineKind]:
-    yield EngineKind("chime", ChimeOptions, ChimeEngine, "a bell stroke per word", "Apache-2.0", describe=describe)
+    return [KIND]
 
 
 @hookimpl
 def on_served(record: Any) -> None:
     """Called once per request, after its last byte; must be quick."""
-    log.info(
+    logger.info(
         "%s %s: %.1f s of audio by %s", record.request_id, record.outcome, record.audio_s, record.engine or "nobody"
     )

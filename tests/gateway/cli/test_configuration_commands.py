@@ -40,7 +40,7 @@ def directory(tmp_path: Path) -> Path:
     return place
 
 
-# --- init --------------------------------------------------------------------------------------------
+# --- init ---
 
 
 def test_init_writes_a_configuration_that_is_well(directory: Path) -> None:
@@ -77,7 +77,7 @@ def test_init_where_nothing_can_be_written_is_one_clear_line(tmp_path: Path) -> 
     assert "cannot be written" in refused.stderr
 
 
-# --- check -------------------------------------------------------------------------------------------
+# --- check ---
 
 
 def test_check_prints_every_error_on_a_line_of_its_own(directory: Path) -> None:
@@ -133,7 +133,7 @@ def test_check_of_a_directory_that_is_not_there_names_init(tmp_path: Path) -> No
     assert "voxgate init" in checked.stderr
 
 
-# --- explain -----------------------------------------------------------------------------------------
+# --- explain ---
 
 
 def test_explain_gives_the_plan_to_a_program(directory: Path) -> None:
@@ -211,7 +211,7 @@ def test_text_that_is_not_utf_8_is_refused(directory: Path) -> None:
     assert (told.exit_code, told.stderr) == (1, "voxgate: the text is not UTF-8\n")
 
 
-# --- as a shell starts it ------------------------------------------------------------------------------
+# --- as a shell starts it ---
 
 
 def test_the_commands_work_from_any_directory_without_a_configuration(tmp_path: Path) -> None:

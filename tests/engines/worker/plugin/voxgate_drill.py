@@ -162,6 +162,9 @@ class DrillEngine:
             journal.write(line + "\n")
 
 
+KIND = EngineKind("drill", DrillOptions, DrillEngine, "does what it is told", "Apache-2.0")
+
+
 @hookimpl
 def engine_kinds() -> Iterable[EngineKind]:
-    yield EngineKind("drill", DrillOptions, DrillEngine, "does what it is told", "Apache-2.0")
+    return [KIND]
