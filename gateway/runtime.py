@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from engines.registry import Registry
@@ -57,12 +58,14 @@ class Runtime:
         return self.preparing.config
 
     def make_folders(self) -> None:
-        """Make the folder for sockets of workers. Raises OSError when the data directory cannot be written."""
-        run_dir = self.config.settings.data_dir / "run"
-        run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if not os.access(run_dir, os.W_OK | os.X_OK):
-            advice = "not writable; name another data_dir in gateway.yaml, or set VOXGATE_DATA"
-            raise PermissionError(errno.EACCES, advice, str(run_dir))
+        """Make the folder for sockets of workers, and that of the cache. Raises OSError with advice when the first
+        cannot be written; without the second, speaking goes on."""
+        run_dir, clips = self.config.settings.data_dir / "run", self.config.settings.cache.path
+        if error := _unwritable(run_dir):
+            advice = f"{error}; name another data_dir in gateway.yaml, or set VOXGATE_DATA"
+            raise OSError(errno.EACCES, advice, str(run_dir))
+        if clips is not None and (error := _unwritable(clips)):
+            logger.warning("no clip can be kept under %s (cache.path in gateway.yaml): %s", clips, error)
 
     async def start(self) -> None:
         """Start the engines; returns when one can speak, or none will soon."""
@@ -90,6 +93,15 @@ class Runtime:
                 hook(record=served)
             except Exception:
                 logger.exception("plugin %s: on_served failed", name)
+
+
+def _unwritable(folder: Path) -> str:
+    """Make the folder; why it cannot be made or written, or nothing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if os.access(folder, os.W_OK | os.X_OK) else "not writable"
 
 
 def _load_what_the_first_request_needs() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import codecs
 import errno
 import os
+import signal
 import stat
 import sys
 import uuid
@@ -60,7 +61,8 @@ def command(
 ) -> None:
     """Speak TEXT into a file. TEXT `-` reads stdin, of any length."""
     check_sample_rate(sample_rate)
-    format_ = format_ or SUFFIXES.get(Path(output).suffix.lower(), "mp3")
+    format_ = format_ or format_of(output)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does: a file half written is taken away
     request = ClientRequest(
         input="" if text == "-" else text,
         model=engine or "auto",
@@ -76,6 +78,14 @@ def command(
     rate = encoder_rate(format_, sample_rate)
     with StandardOutput(format_, rate) if output == "-" else ClipWriter(output, format_, rate) as out:
         asyncio.run(narrate(request, scripts, rate, out, find_directory(directory, os.environ)))
+
+
+def format_of(output: str) -> Format:
+    """The format that a file's name asks for. Raises UsageError for a name that asks for another than there is."""
+    suffix = Path(output).suffix.lower()
+    if suffix and suffix not in SUFFIXES:
+        raise click.UsageError(f"{output}: there is no format {suffix}; name one with --format: {', '.join(FORMATS)}")
+    return SUFFIXES.get(suffix, "mp3")
 
 
 class StandardOutput:

@@ -109,7 +109,8 @@ class Announcing(uvicorn.Server):
             return
         click.echo(f"voxgate {version('voxgate')} listens on {self._address} (docs: {self._address}/docs)", err=True)
         for name, state in self._runtime.board.snapshot().engines.items():
-            said = "ready" if state.state == "up" else f"{state.state.replace('_', ' ')}: {state.reason}"
+            words = [state.state.replace("_", " "), state.reason]
+            said = "ready" if state.state == "up" else ": ".join(dict.fromkeys(word for word in words if word))
             click.echo(f"  engine {name} is {said}", err=True)
 
 

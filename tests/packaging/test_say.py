@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -129,3 +130,23 @@ def test_nothing_to_say_is_one_line(tmp_path: Path, quick: str) -> None:
     assert done.returncode == 1
     assert "nothing to say" in one_line(done.stderr)
     assert not (tmp_path / "x.mp3").exists()
+
+
+def test_a_name_that_asks_for_another_format_is_told_which_there_are(tmp_path: Path, quick: str) -> None:
+    done = voxgate("say", "hello", "-o", "x.xyz", "--config", quick, home=tmp_path)
+    assert done.returncode == 2
+    assert b"there is no format .xyz; name one with --format: mp3" in done.stderr
+    assert not (tmp_path / "x.xyz").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_no_half_file(tmp_path: Path, quick: str, number: signal.Signals) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    command = [*VOXGATE, "say", "-", "-o", str(out / "x.mp3"), "--config", quick]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, cwd=tmp_path, env=surroundings(tmp_path)) as process:
+        while not list(out.iterdir()):  # bounded by the test's own time limit
+            assert process.poll() is None
+        process.send_signal(number)
+        assert process.wait(DEADLINE_S) != 0
+    assert list(out.iterdir()) == []

@@ -130,22 +130,18 @@ def test_a_killed_parent_takes_its_processes_and_their_workers_along(tmp_path: P
     socket.create_server((host, int(port))).close()
 
 
-def test_a_worker_killed_while_it_speaks_leaves_a_gateway_that_speaks(tmp_path: Path) -> None:
+def test_a_worker_killed_while_it_speaks_is_replaced_and_the_speech_goes_on(tmp_path: Path) -> None:
+    text = "This is a long story about nothing at all. " * 200
     with Gateway(home=tmp_path) as gateway:
-        reply = gateway.speech("This is a long story about nothing at all. " * 200, response_format="pcm")
-        reply.read(1)
+        undisturbed = len(gateway.speech(text, response_format="pcm", cache="bypass").read())
+        reply = gateway.speech(text, response_format="pcm", cache="bypass")
+        begun = reply.read(1)
         (worker,) = engine_workers(tmp_path / "data")
         worker.kill()
         worker.wait(10)
-        with pytest.raises((IncompleteRead, ConnectionError)):
-            reply.read()
-        gateway.wait_until(lambda: spoke(gateway), "it speaks again")
+        heard = len(begun + reply.read())
+        # espeak-ng's output differs by half a per cent from time to time
+        assert heard == pytest.approx(undisturbed, rel=0.01)
+        assert engine_workers(tmp_path / "data") != [worker]
         assert gateway.process.poll() is None
         assert gateway.stop() == 0
-
-
-def spoke(gateway: Gateway) -> bool:
-    try:
-        return len(gateway.speech("Hello.", response_format="pcm").read()) > 10_000
-    except OSError:
-        return False
