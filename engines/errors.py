@@ -18,7 +18,9 @@ the number of a status.
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal
 
 Health = Literal["unhurt", "cools", "hurt"]
@@ -144,6 +146,19 @@ BY_CODE: dict[str, type[SpeechError]] = {
         Interrupted,
     )
 }
+
+
+def near_names(name: str, known: Iterable[str], common: Sequence[str] = ()) -> str:
+    """What ends a client's error about an unknown name: the names near it.
+
+    Where none is near, that is said, with those of `common` for an example, else with the first five of all.
+    """
+    names = list(known)
+    if near := difflib.get_close_matches(name, names, n=3, cutoff=0.5):
+        return f"near names: {', '.join(near)}"
+    some = list(common) or names[:5]
+    more = ", …" if len(names) > len(some) else ""
+    return f"no near names; known: {', '.join(some)}{more}" if some else "there is none"
 
 
 _ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")

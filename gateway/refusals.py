@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-
 from engines.errors import DeadlineExceeded, SpeechError
 from policies.types import Plan
 
@@ -45,10 +42,3 @@ class NoEngine(SpeechError):
         self.status = status
         self.code = code
         self.client_may_retry = retry_after_s is not None
-
-
-def near_names(name: str, known: Iterable[str]) -> str:
-    """What ends an error about an unknown name: the names near it, else the first of all."""
-    names = list(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:5]
-    return f"near names: {', '.join(near)}"

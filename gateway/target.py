@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from engines.contract import EngineInfo, Gender
-from engines.errors import InvalidRequest
+from engines.errors import InvalidRequest, near_names
 from gateway.configuration.load import Config
-from gateway.refusals import ModelNotFound, near_names
+from gateway.refusals import ModelNotFound
 from gateway.request import ClientRequest
 from gateway.voices import VoiceEntry
 

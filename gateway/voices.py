@@ -11,8 +11,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from engines.contract import Gender
-from engines.errors import InvalidRequest
-from gateway.refusals import near_names
+from engines.errors import InvalidRequest, near_names
 from policies.fields import BASE_CODE
 
 

@@ -6,14 +6,13 @@ speech is made, and loads no library: what it says is known before the engine st
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from engines.contract import Gender, Voice
-from engines.errors import Unsupported
+from engines.errors import Unsupported, near_names
 
 TABLE = Path(__file__).with_name("voices.json")
 LICENCE = "GPL-3.0-or-later"
@@ -27,6 +26,8 @@ VARIANTS: dict[str, Gender] = {
 _COMMON_VARIANTS = ("f3", "m3")
 _FULLY_LISTED = frozenset({"cmn-latn-pinyin", "yue", "en-us", "en-gb"})
 _MANDARIN = "cmn-latn-pinyin"
+#: examples for who names a voice that is like none of them
+_COMMON = (_MANDARIN, "yue", "en-us")
 #: voices that read Han characters, and those that would lose what a text says by leaving them out
 _READS_HAN = frozenset({_MANDARIN, "yue", "yue-latn-jyutping"})
 _WRITTEN_WITH_HAN = frozenset({"ja", "ko", "hak"})
@@ -139,8 +140,9 @@ class Catalogue:
         base_id, plus, variant = voice.partition("+")
         base = self._by_id.get(base_id)
         if base is None or (plus and variant not in VARIANTS):
-            near = self._near(voice)
-            raise Unsupported(f"espeak-ng has no voice {voice!r}; near names: {', '.join(near)}", param="voice")
+            names = [*self._by_id, *(f"{base}+{variant}" for base in self._by_id for variant in VARIANTS)]
+            advice = near_names(voice.lower(), names, common=_COMMON)
+            raise Unsupported(f"espeak-ng has no voice {voice!r}; {advice}", param="voice")
         if language and self._known(language) not in base.languages:
             raise Unsupported(
                 f"espeak-ng's voice {voice!r} speaks {base.name} ({', '.join(base.languages)}), not {language!r}",
@@ -162,8 +164,3 @@ class Catalogue:
                 return code
             code = code.rpartition("-")[0]
         raise Unsupported(f"espeak-ng does not speak the language {language!r}", param="language")
-
-    def _near(self, voice: str) -> list[str]:
-        names = [*self._by_id, *(f"{base}+{variant}" for base in self._by_id for variant in VARIANTS)]
-        near = difflib.get_close_matches(voice.lower(), names, n=3, cutoff=0.5)
-        return near or ["cmn-latn-pinyin", "yue", "en-us"]

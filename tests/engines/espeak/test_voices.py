@@ -66,6 +66,11 @@ def test_near_names_are_near() -> None:
         Catalogue.load().choose("zh", "cmn-latin-pinyin", "")
 
 
+def test_where_no_name_is_near_that_is_said() -> None:
+    with pytest.raises(Unsupported, match="no near names; known: cmn-latn-pinyin, yue, en-us, …"):
+        Catalogue.load().choose("", "zzzz", "")
+
+
 def test_a_voice_of_another_language_is_unsupported() -> None:
     with pytest.raises(Unsupported, match=r"English.*not 'zh'"):
         Catalogue.load().choose("zh", "en-us+f3", "")

@@ -1,0 +1,27 @@
+"""What errors say to clients, beside what each of them means."""
+
+from __future__ import annotations
+
+import pytest
+
+from engines.errors import near_names
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "said"),
+    [
+        ("narator", ["alloy", "narrator"], "near names: narrator"),
+        ("xyz", ["alloy", "narrator"], "no near names; known: alloy, narrator"),
+        ("xyz", ["aa", "bb", "cc", "dd", "ee", "ff"], "no near names; known: aa, bb, cc, dd, ee, …"),
+        ("xyz", [], "there is none"),
+    ],
+)
+def test_a_name_that_is_not_known_is_told_with_near_ones_or_that_there_are_none(
+    name: str, known: list[str], said: str
+) -> None:
+    assert near_names(name, known) == said
+
+
+def test_where_none_is_near_the_common_ones_are_the_examples() -> None:
+    assert near_names("xyz", ["aa", "bb", "cc"], common=("cc",)) == "no near names; known: cc, …"
+    assert near_names("bbb", ["aa", "bb", "cc"], common=("cc",)) == "near names: bb"
