@@ -1,7 +1,7 @@
 """Counts who speaks and who waits: so many at once, so many in line, everybody else is told so at once.
 
 Knows nothing about engines, processes or what is done in a slot. Used by the worker process, which owns the slots
-of its engine, and by the gateway for engines in its own process. For one event loop; not for threads.
+of its engine, and by each gateway, which bounds its own line. For one event loop; not for threads.
 """
 
 from __future__ import annotations

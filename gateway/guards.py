@@ -5,7 +5,8 @@ The order, and why:
     Breaking  outermost: an open breaker turns an attempt away before it takes a place in the queue, and
               what Timed raises counts against the engine like any other fault
     Timed     next: an attempt's time includes its wait in the queue
-    Limited   innermost: a slot is held exactly as long as the engine works, and measured while it is held
+    Limited   innermost: a slot is held exactly as long as the engine works, and measured while it is held. Where
+              other gateways share the engine, a request may wait once more behind theirs: that is no work either
 
 All accounting ends when the generator closes: for speech, the body is the work. A listener that leaves
 (GeneratorExit, CancelledError) is never counted against an engine. Knows nothing about plans or clients.
@@ -15,9 +16,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from engines.contract import AudioChunk, Engine, EngineInfo, SpeechRequest
 from engines.errors import Busy, DeadlineExceeded, EngineFault, SpeechError
@@ -28,6 +30,16 @@ from gateway.refusals import OutOfTime
 #: an engine that gives more audio than this (seconds, and for each character of the text) will never end: speech
 #: takes a tenth of a second for a letter and a third for a Han character or a digit
 ENDLESS_S, ENDLESS_S_PER_CHAR = 60.0, 2.0
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """What an engine has, beside an Engine's own, whose slots others take too: a worker of several gateways."""
+
+    def synthesize_in_turn(
+        self, request: SpeechRequest, waits: Callable[[bool], None]
+    ) -> AsyncGenerator[AudioChunk, None]:
+        """As `synthesize`; calls `waits` with True when others are served first, with False when its turn has come."""
 
 
 @dataclass(slots=True)
@@ -148,30 +160,40 @@ class Limited(_Around):
     the contract by a worker, and a clause is held in memory until it is finished.
     """
 
+    #: has the engine anything to do for this attempt now
     speaking = False
 
     def __init__(self, inner: Engine, of: Guarded, begun: bool) -> None:
         super().__init__(inner, of)
         self._begun = begun
+        self._resumed = 0.0  # when the engine last began or went on to work
 
     async def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
         slot = self.of.slots.going_on() if self._begun else self.of.slots
-        async with slot, aclosing(self.inner.synthesize(request)) as chunks:
-            self.speaking = True
+        async with slot, aclosing(self._speech(request)) as chunks:
+            self._wait(False)
             first_audio_s, audio_s, work_s = 0.0, 0.0, 0.0
             longest_s = ENDLESS_S + ENDLESS_S_PER_CHAR * len(request.text) / min(request.speed, 1.0)
-            resumed = time.perf_counter()
             async for chunk in chunks:
                 if not chunk.pcm:
                     continue
-                work_s += time.perf_counter() - resumed
+                work_s += time.perf_counter() - self._resumed
                 first_audio_s = first_audio_s or work_s
                 audio_s += chunk.seconds
                 if audio_s > longest_s:
                     raise EngineFault(f"{self.of.name} did not end: {audio_s:.0f} s for {len(request.text)} characters")
                 yield chunk
-                resumed = time.perf_counter()  # while the listener did not read, the engine was not working
-            work_s += time.perf_counter() - resumed
+                self._resumed = time.perf_counter()  # while the listener did not read, the engine was not working
+            work_s += time.perf_counter() - self._resumed
             if not audio_s:
                 raise EngineFault(f"{self.of.name} ended without audio")
             self.of.board.measured(self.of.name, first_audio_s=first_audio_s, work_s=work_s, audio_s=audio_s)
+
+    def _speech(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
+        if isinstance(self.inner, Shared):
+            return self.inner.synthesize_in_turn(request, self._wait)
+        return self.inner.synthesize(request)
+
+    def _wait(self, waits: bool) -> None:
+        """The attempt waits for others in the engine's own line, or has its turn: the measuring begins anew."""
+        self.speaking, self._resumed = not waits, time.perf_counter()

@@ -122,8 +122,13 @@ class Attachment:
             self._streams.add(connection)
         return connection
 
-    async def speak(self, connection: Connection, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
-        """Speak over a connection of `connect`, which is closed at the end, whatever that is."""
+    async def speak(
+        self, connection: Connection, request: SpeechRequest, waits: Callable[[bool], None]
+    ) -> AsyncGenerator[AudioChunk, None]:
+        """Speak over a connection of `connect`, which is closed at the end, whatever that is.
+
+        `waits` is called with True when the worker lets the request wait for a slot, and with False when it has one.
+        """
         try:
             try:
                 words = wire.encode(request)
@@ -136,6 +141,8 @@ class Attachment:
                     case Reply.AUDIO:
                         marks = wire.decode_marks(reply.marks) if reply.marks else ()
                         yield AudioChunk(reply.payload, reply.sample_rate, marks)
+                    case Reply.WAITS | Reply.TURN:
+                        waits(reply.type is Reply.WAITS)
                     case Reply.END:
                         return
                     case Reply.ERROR:

@@ -83,13 +83,24 @@ class WorkerEngine:
         if self._state != "moving":
             raise self._unavailable()
 
-    async def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
+    def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
         """Speak in the worker. A worker that dies meanwhile is an `EngineFault`, never an end."""
+        return self.synthesize_in_turn(request, lambda _: None)
+
+    async def synthesize_in_turn(
+        self, request: SpeechRequest, waits: Callable[[bool], None]
+    ) -> AsyncGenerator[AudioChunk, None]:
+        """As `synthesize`, for a caller who wants to know when others are served first.
+
+        `waits` is called with True when all slots speak to others, and with False when the request's turn has come; not
+        at all when it need not wait. It is called while the caller awaits the first chunk. A worker that does not
+        answer, or an engine that keeps the slot of a listener who left, is not one that lets us wait.
+        """
         self._speaking += 1
         self._stay_awake()
         try:
             attachment, connection = await self._connect()
-            async with contextlib.aclosing(attachment.speak(connection, request)) as chunks:
+            async with contextlib.aclosing(attachment.speak(connection, request, waits)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         finally:

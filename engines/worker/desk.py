@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import sys
 from collections.abc import Callable
 
 from msgspec import MsgspecError
@@ -24,6 +25,10 @@ from engines.worker.wire import Call, Connection, Failure, Hangup, Hello, Reply,
 
 #: a connection that does not say what it wants is closed
 FIRST_CALL_S = 10.0
+#: requests that may wait here for a slot: all that come. Each gateway bounds its own line and sends no more than
+#: `slots` at once, so this one is never longer than the other gateways' slots; and one turned away here may be the next
+#: clause of a speech that has begun, which only its own gateway can know
+QUEUE = sys.maxsize
 
 log = logging.getLogger("voxgate.worker")
 
@@ -43,7 +48,8 @@ class Desk:
         self._hello = Hello(EngineInfo(), 0)
         self._failure: SpeechError | None = None
         self._begun = asyncio.Event()  # the start succeeded or failed
-        self._slots = Slots(1, duty.queue)
+        self._slots = Slots(1, QUEUE)
+        self._speaking: set[asyncio.Task[None]] = set()  # those in a slot
         self._retiring = False
         self._attached: set[Connection] = set()
         self._serving: set[asyncio.Task[None]] = set()  # every connection's task that is not (yet) an attachment
@@ -211,7 +217,12 @@ class Desk:
         connection.watch(task.cancel)
         try:
             engine = await self._ready()
+            if waits := self._is_taken():
+                await connection.reply(Reply.WAITS)
             async with self._slots, contextlib.aclosing(keep_rules(engine, request)) as chunks:
+                self._speaking.add(task)
+                if waits:
+                    await connection.reply(Reply.TURN)
                 async for chunk in chunks:
                     marks = wire.encode(chunk.marks) if chunk.marks else b""
                     pcm = memoryview(chunk.pcm)
@@ -223,3 +234,14 @@ class Desk:
             await connection.reply(Reply.END)
         except SpeechError as error:
             await connection.reply(Reply.ERROR, wire.encode(Failure.of(error)))
+        finally:
+            self._speaking.discard(task)
+
+    def _is_taken(self) -> bool:
+        """Does every slot speak to somebody.
+
+        One whose listener has left, and that the engine does not let go of, is no excuse: who waits for that waits for
+        the engine, and is not told that he waits for others.
+        """
+        deserted = sum(task.cancelling() > 0 for task in self._speaking)
+        return self._slots.busy - deserted >= self._slots.limit

@@ -146,7 +146,6 @@ def spawn_if_free(spec: WorkerSpec, place: Place) -> Spawned | None:
             kind=spec.kind,
             options=spec.options,
             slots=spec.slots,
-            queue=spec.queue,
             data_dir=str(spec.data_dir),
             fingerprint=spec.fingerprint,
             linger_s=spec.linger_s,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 #: changes whenever the two sides would no longer understand each other
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,6 @@ class WorkerSpec:
     run_dir: Path
     data_dir: Path = Path()
     slots: int | None = None  # as engines.yaml says; None: the kind decides
-    queue: int = 8  # requests that may wait for a slot
     memory_limit_mb: int | None = None  # resident, with child processes; above it the worker is replaced
     start_timeout_s: float = 60.0
     idle_unload_s: float = 0.0  # detach after so long without a request; 0: never
@@ -56,7 +55,6 @@ class WorkerSpec:
             self.kind,
             self.options,
             self.slots,
-            self.queue,
             str(self.data_dir),
             self.revision,
             sys.executable,
@@ -76,7 +74,6 @@ class Duty:
     kind: str
     options: Mapping[str, Any]
     slots: int | None
-    queue: int
     data_dir: str
     fingerprint: str
     linger_s: float

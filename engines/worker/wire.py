@@ -5,7 +5,8 @@ Replies (worker to gateway): type u8, sample rate u32, length of marks u32, leng
 payload. All numbers big endian. The first call tells what a connection is for:
 
     ATTACH, then PING and RETIRE    -> INFO when started and on change, PONG, RETIRING; ERROR when the start failed
-    SPEAK                           -> AUDIO…, then END or ERROR; an end of file without either is a crash
+    SPEAK                           -> AUDIO…, then END or ERROR; an end of file without either is a crash.
+                                       Before that WAITS when all slots speak to others, and TURN when one is free
     CHECK                           -> WELL or ERROR
 
 A connection is a plain non-blocking socket: reads are pulled by who wants the audio, writes wait for the socket, and
@@ -57,6 +58,8 @@ class Reply(IntEnum):
     PONG = 5
     RETIRING = 6
     WELL = 7
+    WAITS = 8
+    TURN = 9
 
 
 class WireError(Exception):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from types import SimpleNamespace
 
 import pytest
 
 from engines.contract import AudioChunk, SpeechRequest
 from engines.errors import Busy, DeadlineExceeded, EngineFault, InvalidRequest, Throttled
 from engines.slots import Slots
+from gateway import guards
 from gateway.board import FAULTS_TO_OPEN, OPEN_S, Board
 from gateway.guards import Allowance, Guarded
 from gateway.refusals import OutOfTime
@@ -19,6 +22,24 @@ from tests.engines_at_hand import Scripted, chunk
 from tests.virtual import VirtualClock, run
 
 REQUEST = SpeechRequest("hello", "en")
+
+
+class InLine(Scripted):
+    """Has slots that others take too: they are served first, for so many seconds."""
+
+    def __init__(self, others_s: float, *scripts: list[AudioChunk | float | Exception]) -> None:
+        super().__init__(*scripts)
+        self._others_s = others_s
+
+    async def synthesize_in_turn(
+        self, request: SpeechRequest, waits: Callable[[bool], None]
+    ) -> AsyncGenerator[AudioChunk, None]:
+        waits(True)
+        await asyncio.sleep(self._others_s)
+        waits(False)
+        async with aclosing(self.synthesize(request)) as chunks:
+            async for one in chunks:
+                yield one
 
 
 class Ring:
@@ -97,6 +118,30 @@ def test_a_full_queue_is_busy_at_once_and_a_slow_one_after_its_time() -> None:
     assert isinstance(turned_away, Busy)
     assert ring.board._rows["a"].faults == 0
     assert (ring.state.busy, ring.state.queued) == (0, 0)
+
+
+def test_waiting_behind_other_gateways_is_busy_however_often_and_never_a_fault() -> None:
+    ring = Ring(InLine(60.0, [chunk()]))
+    for _ in range(FAULTS_TO_OPEN * 2):
+        with pytest.raises(Busy, match="a had no free slot in 2 s"):
+            run(ring.speak(first_s=2))
+    assert (ring.board._rows["a"].faults, ring.state.state, ring.state.busy) == (0, "up", 0)
+
+
+def test_a_hang_after_waiting_behind_other_gateways_is_a_deadline_and_a_fault() -> None:
+    ring = Ring(InLine(1.0, [60.0, chunk()]))
+    with pytest.raises(DeadlineExceeded):
+        run(ring.speak(first_s=2))
+    assert ring.board._rows["a"].faults == 1
+
+
+def test_what_is_measured_begins_when_the_other_gateways_were_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    loops_time = SimpleNamespace(perf_counter=lambda: asyncio.get_running_loop().time())
+    monkeypatch.setattr(guards, "time", loops_time)
+    ring = Ring(InLine(60.0, [1.0, chunk(500), 1.0, chunk(500)]))
+    run(ring.speak(first_s=99))
+    assert ring.state.first_audio_s == pytest.approx(1.0)
+    assert ring.state.real_time_factor == pytest.approx(2.0)
 
 
 def test_the_next_in_line_speaks_when_a_slot_is_free() -> None:

@@ -168,7 +168,7 @@ async def test_a_worker_that_swells_beyond_all_bounds_is_killed(place: Workplace
 
 
 async def test_requests_during_a_change_of_workers_are_all_spoken(place: Workplace) -> None:
-    engine = await place.started(slots=4, queue=100)
+    engine = await place.started(slots=4)
     pids = {engine.pid}
     stop = asyncio.Event()
 

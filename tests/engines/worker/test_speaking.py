@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engines.contract import Emotion, EngineInfo, Mark, SpeechRequest
-from engines.errors import Busy, EngineFault, InvalidRequest, SpeechError, Throttled, Unavailable
+from engines.errors import EngineFault, InvalidRequest, SpeechError, Throttled, Unavailable
 from engines.worker.client import WorkerEngine
 from tests.engines.worker.workplace import Workplace, alive, eventually, request_of, say
 
@@ -96,27 +96,9 @@ async def test_a_speech_error_keeps_its_kind_and_its_hint(place: Workplace) -> N
     assert raised.value.retry_after_s == 7.5
 
 
-async def test_as_many_speak_as_there_are_slots_then_some_wait_and_the_rest_are_busy(place: Workplace) -> None:
-    engine = await place.started(slots=2, queue=1)
-    speaking = [asyncio.create_task(say(engine, f"until go{n}")) for n in range(2)]
-    await eventually(lambda: len(place.journal()) == 2)
-    more = {asyncio.create_task(say(engine, f"say {n}")) for n in (3, 4)}
-    (turned_away,), (waiting,) = await asyncio.wait(more, return_when=asyncio.FIRST_COMPLETED)
-    with pytest.raises(Busy) as busy:
-        await turned_away
-    assert busy.value.retry_after_s is not None
-    assert len(place.journal()) == 2
-    place.touch("go0")
-    assert len(await speaking[0]) == 2
-    assert len(await waiting) in (3, 4)
-    place.touch("go1")
-    assert len(await speaking[1]) == 2
-    assert sum(line.startswith("begin") for line in place.journal()) == 3
-
-
 @pytest.mark.parametrize("text", ["hold", "flood"])
 async def test_closing_the_stream_ends_the_engines_work_and_frees_the_slot(place: Workplace, text: str) -> None:
-    engine = await place.started(slots=1, queue=0)
+    engine = await place.started(slots=1)
     stream = engine.synthesize(request_of(text))
     await anext(stream)
     await stream.aclose()
@@ -125,28 +107,13 @@ async def test_closing_the_stream_ends_the_engines_work_and_frees_the_slot(place
 
 
 async def test_cancelling_before_the_first_chunk_ends_the_engines_work(place: Workplace) -> None:
-    engine = await place.started(slots=1, queue=0)
+    engine = await place.started(slots=1)
     task = asyncio.create_task(say(engine, "mute"))
     await eventually(lambda: place.journal() == ["begin mute"])
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     await eventually(lambda: place.journal() == ["begin mute", "end mute"])
-
-
-async def test_one_that_leaves_the_queue_is_never_spoken(place: Workplace) -> None:
-    engine = await place.started(slots=1, queue=1)
-    speaking = asyncio.create_task(say(engine, "until go"))
-    await eventually(lambda: place.journal() == ["begin until go"])
-    for _ in range(3):
-        waiting = asyncio.create_task(say(engine, "say 7"))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.gather(waiting, return_exceptions=True)
-    place.touch("go")
-    await speaking
-    await say(engine, "say 1")
-    assert "begin say 7" not in place.journal()
 
 
 async def test_a_slow_reader_holds_the_producer(place: Workplace) -> None:
@@ -193,7 +160,7 @@ async def test_nothing_happens_before_the_first_chunk_is_asked_for(place: Workpl
 
 
 async def test_fifty_requests_and_cancellings_leave_nothing_behind(place: Workplace, no_leaks: None) -> None:
-    engine = await place.started(slots=4, queue=50)
+    engine = await place.started(slots=4)
 
     async def one(number: int) -> None:
         if number % 3 == 0:

@@ -63,7 +63,6 @@ class Workplace:
             "options": {},
             "run_dir": self.run_dir,
             "data_dir": self.home,
-            "queue": 1,
             "linger_s": 0.0,
         }
         return WorkerSpec(**(defaults | fields))

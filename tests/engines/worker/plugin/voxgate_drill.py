@@ -83,6 +83,12 @@ class DrillEngine:
             case "hold":  # one chunk, then silence for ever
                 yield CHUNK
                 await asyncio.Event().wait()
+            case "cling":  # one chunk, and no end when it is closed until the file is there
+                try:
+                    yield CHUNK
+                    await asyncio.Event().wait()
+                finally:
+                    await self._until(rest)
             case "mute":  # silence from the beginning
                 await asyncio.Event().wait()
             case "until":  # a chunk, and the last one when the file is there
