@@ -189,16 +189,25 @@ asyncio.run(speak(engine))
 def test_a_worker_that_holds_its_lock_ends_with_its_parent() -> None:
     done = in_a_process_of_its_own("""
 import os
+from engines import fault
 reader, writer = os.pipe()
 if os.fork() == 0:
     os.dup2(writer, 1)
+    hold = fault.hold_interpreter_lock
+    def tell_and_hold(seconds):
+        print("holds", flush=True)
+        hold(seconds)
+    fault.hold_interpreter_lock = tell_and_hold
     asyncio.run(speak(make(mode="hold_gil", after_s=0.12)))
-print(os.read(reader, 9).decode(), os.getpid(), flush=True)
-time.sleep(0.5)  # until the child holds
+os.close(writer)
+told = b""
+while b"holds" not in told and (more := os.read(reader, 99)):
+    told += more
+print(told.decode(), flush=True)
 os._exit(0)
 """)
     # The child has its parent's stderr: `run` came back because it has ended too, long before its hour.
-    assert done.stdout.split()[0] == "0.12"
+    assert done.stdout.split() == ["0.12", "holds"]
 
 
 # --- the gateway's own process ---

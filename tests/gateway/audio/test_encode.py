@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import gc
 import io
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -15,6 +18,7 @@ from gateway.audio.encode import finish_clip, load_codecs, media_type, open_enco
 from gateway.audio.rates import SAMPLE_RATES, check_sample_rate, encoder_rate
 from gateway.request import FORMATS
 
+ROOT = Path(__file__).parents[3]
 RATES = (8000, 16000, 22050, 24000, 44100, 48000)
 CASES = [(format, rate) for format in FORMATS for rate in RATES if encoder_rate(format, rate) == rate]
 
@@ -251,5 +255,34 @@ def test_each_format_has_its_media_type() -> None:
     }
 
 
-def test_all_codecs_can_be_loaded_ahead() -> None:
+def test_all_codecs_can_be_loaded_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[str, Any]] = []
+
+    def open_and_note(format: Any, sample_rate: int) -> Any:
+        opened.append((format, open_encoder(format, sample_rate)))
+        return opened[-1][1]
+
+    monkeypatch.setattr("gateway.audio.encode.open_encoder", open_and_note)
     load_codecs()
+    assert [format for format, _ in opened] == list(FORMATS)
+    for format, encoder in opened:
+        if format not in ("wav", "pcm"):  # these have no codec: nothing to load, nothing to free
+            with pytest.raises(ValueError, match="closed"):
+                encoder.finish()
+
+
+def test_loading_codecs_ahead_leaves_no_import_to_the_first_request() -> None:
+    script = """
+import sys
+from gateway.audio.encode import FORMATS, load_codecs, open_encoder
+assert "av" not in sys.modules
+load_codecs()
+loaded = set(sys.modules)
+for format in FORMATS:
+    with open_encoder(format, 24000) as encoder:
+        encoder.encode(bytes(24000))
+        encoder.finish()
+print("av" in loaded, sorted(set(sys.modules) - loaded))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "True []"
