@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from numpy.typing import NDArray
 
@@ -39,6 +41,18 @@ class Lab:
         """A sine as s16le mono."""
         time_s = np.arange(round(sample_rate * seconds)) / sample_rate
         return np.rint(amplitude * 32767 * np.sin(2 * np.pi * hz * time_s)).astype("<i2").tobytes()
+
+    @classmethod
+    def growth_bytes(cls, take: Callable[[bytes], object]) -> int:
+        """By how much this process grows while `take` is given 600 s of sound at 24 kHz, after 10 s to settle in."""
+        second = cls.tone(24000, 1.0)
+        process = psutil.Process()
+        for _ in range(10):
+            take(second)
+        before = process.memory_info().rss
+        for _ in range(600):
+            take(second)
+        return int(process.memory_info().rss - before)
 
     @staticmethod
     def samples(pcm: bytes) -> Samples:
