@@ -30,6 +30,8 @@ from gateway.refusals import OutOfTime
 #: an engine that gives more audio than this (seconds, and for each character of the text) will never end: speech
 #: takes a tenth of a second for a letter and a third for a Han character or a digit
 ENDLESS_S, ENDLESS_S_PER_CHAR = 60.0, 2.0
+#: of the time that an attempt may take, the part that an engine must have had to itself to be blamed for being late
+FAIR_SHARE = 0.5
 
 
 @runtime_checkable
@@ -63,7 +65,7 @@ class Guarded:
 
         `begun`: somebody already hears this speech, so it goes before those who have not begun.
         """
-        limited = Limited(self.engine, self, begun)
+        limited = Limited(self.engine, self, first_audio_s, begun)
         return Breaking(Timed(limited, self, first_audio_s, gap_s, left), self)
 
 
@@ -116,8 +118,8 @@ class Timed(_Around):
     """Raises DeadlineExceeded when the first audio, or the next, takes too long.
 
     Each wait is wrapped on its own, because a timeout held across a `yield` would cancel a slow listener; and
-    time in which the listener does not read is not the engine's. An attempt that never got a slot was Busy, and
-    one whose client had no more time is OutOfTime: neither is the engine's fault.
+    time in which the listener does not read is not the engine's. An attempt that got its slot late, or never, was
+    Busy, and one whose client had no more time is OutOfTime: neither is the engine's fault.
     """
 
     def __init__(self, inner: Limited, of: Guarded, first_audio_s: float, gap_s: float, left: Allowance) -> None:
@@ -148,28 +150,38 @@ class Timed(_Around):
     def _lateness(self, limit_s: float, allowed_s: float) -> SpeechError:
         if limit_s < allowed_s:
             return OutOfTime("the time allowed for this request is over before the speech was")
-        if not self._limited.speaking:
-            return Busy(f"{self.of.name} had no free slot in {limit_s:g} s", retry_after_s=self.of.slots.retry_after_s)
+        if self._limited.worked_s < limit_s * FAIR_SHARE:
+            return Busy(f"{self.of.name} had no free slot in time", retry_after_s=self.of.slots.retry_after_s)
         return DeadlineExceeded(f"{self.of.name} gave no audio for {limit_s:g} s")
 
 
 class Limited(_Around):
-    """At most so many at once, so many in line, Busy at once beyond; measures the engine while a slot is held.
+    """At most so many at once, so many in line, Busy at once beyond, and for whom the line would take longer than
+    `first_audio_s`; measures the engine while a slot is held.
 
     A stream without audio, or without an end, is an EngineFault here too: an engine in this process is not held to
     the contract by a worker, and a clause is held in memory until it is finished.
     """
 
-    #: has the engine anything to do for this attempt now
-    speaking = False
-
-    def __init__(self, inner: Engine, of: Guarded, begun: bool) -> None:
+    def __init__(self, inner: Engine, of: Guarded, first_audio_s: float, begun: bool) -> None:
         super().__init__(inner, of)
-        self._begun = begun
+        self._first_audio_s, self._begun = first_audio_s, begun
+        self._turn_s: float | None = None  # since when the engine has had this attempt to do, on the loop's clock
         self._resumed = 0.0  # when the engine last began or went on to work
 
+    @property
+    def worked_s(self) -> float:
+        """Seconds since the attempt's turn came; 0 while it waits for others."""
+        return 0.0 if self._turn_s is None else asyncio.get_running_loop().time() - self._turn_s
+
     async def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
-        slot = self.of.slots.going_on() if self._begun else self.of.slots
+        slots = self.of.slots
+        if not self._begun and slots.busy >= slots.limit and slots.retry_after_s > self._first_audio_s:
+            raise Busy(
+                f"{self.of.name} has requests for about {slots.retry_after_s:.0f} s before this one",
+                retry_after_s=slots.retry_after_s - self._first_audio_s,
+            )
+        slot = slots.going_on() if self._begun else slots
         async with slot, aclosing(self._speech(request)) as chunks:
             self._wait(False)
             first_audio_s, audio_s, work_s = 0.0, 0.0, 0.0
@@ -196,4 +208,5 @@ class Limited(_Around):
 
     def _wait(self, waits: bool) -> None:
         """The attempt waits for others in the engine's own line, or has its turn: the measuring begins anew."""
-        self.speaking, self._resumed = not waits, time.perf_counter()
+        self._turn_s = None if waits else asyncio.get_running_loop().time()
+        self._resumed = time.perf_counter()
