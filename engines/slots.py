@@ -71,6 +71,8 @@ class Slots:
     @property
     def queued(self) -> int:
         """Waiting now. One that was cancelled does not count, even before its task has run again."""
+        if not self._going_on and not self._waiting:
+            return 0  # as nearly always: every snapshot of the board asks
         return sum(not turn.done() for line in (self._going_on, self._waiting) for turn in line)
 
     @property

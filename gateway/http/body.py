@@ -41,7 +41,9 @@ async def read_body(scope: HTTPScope | Scope, receive: Receive, max_bytes: int) 
     length = header(scope, b"content-length")
     if length is not None and length.isdigit() and int(length) > max_bytes:
         raise BodyTooLarge(f"the body has {int(length)} bytes; {max_bytes} are allowed")
-    timer = asyncio.timeout(BODY_WITHIN_S)
+    # most bodies have come with their headers: the timer is set when there is a wait, and costs them nothing
+    loop, timer = asyncio.get_running_loop(), asyncio.timeout(None)
+    soon = loop.call_soon(lambda: timer.reschedule(loop.time() + BODY_WITHIN_S))
     pieces, held = [], 0
     try:
         async with timer:
@@ -59,3 +61,5 @@ async def read_body(scope: HTTPScope | Scope, receive: Receive, max_bytes: int) 
         if not timer.expired():
             raise
         raise BodyTooSlow(f"the body did not arrive within {BODY_WITHIN_S:g} s") from None
+    finally:
+        soon.cancel()
