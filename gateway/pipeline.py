@@ -67,6 +67,7 @@ class Speech:
     keys: list[str]  # of clips that may answer, in the rule's order
     served: Served
     began_s: float
+    waited_s: float = 0.0  # for an engine that came back, before there was a plan with any
 
     @classmethod
     def prepare(cls, request: ClientRequest, runtime: Runtime, request_id: str, script: Script | None = None) -> Speech:
@@ -125,13 +126,14 @@ class Speech:
     async def _somebody_returns(self) -> bool:
         """Wait for an engine that is down for a moment only, as one is while its process is started again."""
         down = [skip.engine for skip in self.plan.skipped if skip.code == "down"]
-        within_s = min(self.plan.terms.first_audio_ms, self.request.deadline_ms or math.inf) / 1000
-        return await self.runtime.fleet.somebody_returns(down, within_s)
+        since_s = self._elapsed_s()
+        within_s = min(self.plan.terms.first_audio_ms / 1000, self._allowed_s)
+        back = await self.runtime.fleet.somebody_returns(down, within_s)
+        self.waited_s = self._elapsed_s() - since_s
+        return back
 
     def spoken(self) -> AsyncGenerator[Spoken, None]:
         """PCM, clause by clause, from whichever engines can."""
-        total_ms = self.plan.terms.total_ms or math.inf
-        allowed_s = min(total_ms, self.request.deadline_ms or math.inf) / 1000
         engines = {name: member.guarded for name, member in self.runtime.fleet.members.items()}
         return Failover(
             self.plan,
@@ -140,7 +142,7 @@ class Speech:
             self._request_of,
             self.served,
             self._elapsed_s,
-            Allowance(allowed_s),
+            Allowance(self._allowed_s - self.waited_s),
             lambda engine, within_s: self.runtime.fleet.somebody_returns([engine], within_s),
         ).speak()
 
@@ -231,6 +233,11 @@ class Speech:
         self.runtime.tell_served(served)
 
     # --- small facts ---
+
+    @property
+    def _allowed_s(self) -> float:
+        """Seconds that the client and the rule allow the whole request."""
+        return min(self.plan.terms.total_ms or math.inf, self.request.deadline_ms or math.inf) / 1000
 
     @property
     def _rate(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
@@ -14,12 +14,13 @@ from gateway import pipeline
 from gateway.explain import explain
 from gateway.pipeline import speak
 from gateway.record import Served
-from gateway.refusals import ModelNotFound, NoEngine
+from gateway.refusals import ModelNotFound, NoEngine, OutOfTime
 from gateway.reply import Reply
 from gateway.request import ClientRequest
 from gateway.runtime import Runtime
 from tests.engines_at_hand import Scripted, chunk, info
 from tests.gateway.conftest import POLICIES, Bench
+from tests.virtual import VirtualClock
 
 TEXT = "One sentence. Two sentences. Three sentences."
 
@@ -391,6 +392,28 @@ async def test_a_request_waits_for_the_only_engine_while_it_is_started_again(ben
     asyncio.get_running_loop().call_later(0.05, lambda: (runtime.board.set_state("a", "up"), member.up.set()))
     served, pcm = await say(runtime)
     assert (samples(pcm), served.outcome) == ([3], "complete")
+
+
+@pytest.mark.parametrize(("total_ms", "deadline_ms"), [(5000, 6000), (5000, None), (0, 5000)])
+async def test_the_wait_for_an_engine_is_part_of_the_time_allowed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, total_ms: int, deadline_ms: int | None
+) -> None:
+    policies = f"version: 1\nrules:\n  - {{name: all, use: [a], total_ms: {total_ms}}}\n"
+    runtime = await bench.runtime({"a": Scripted([0.01, chunk()])}, policies=policies)
+    clock, allowed = VirtualClock(), list[float]()
+    runtime.clock = clock
+
+    async def at_the_last_moment(names: Iterable[str], within_s: float) -> bool:
+        allowed.append(within_s)
+        clock.advance(within_s)
+        runtime.board.set_state("a", "up")
+        return True
+
+    monkeypatch.setattr(runtime.fleet, "somebody_returns", at_the_last_moment)
+    runtime.board.set_state("a", "down", "its process ended")
+    with pytest.raises(OutOfTime):
+        await say(runtime, deadline_ms=deadline_ms)
+    assert allowed == [5.0]
 
 
 async def test_an_engine_named_without_a_voice_of_it_is_refused(bench: Bench) -> None:
