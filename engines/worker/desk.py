@@ -50,6 +50,7 @@ class Desk:
         self._begun = asyncio.Event()  # the start succeeded or failed
         self._slots = Slots(1, QUEUE)
         self._speaking: set[asyncio.Task[None]] = set()  # those in a slot
+        self._in_line: dict[Connection, bool] = {}  # those without; were they told that they wait for others
         self._retiring = False
         self._attached: set[Connection] = set()
         self._serving: set[asyncio.Task[None]] = set()  # every connection's task that is not (yet) an attachment
@@ -217,11 +218,13 @@ class Desk:
         connection.watch(task.cancel)
         try:
             engine = await self._ready()
-            if waits := self._is_taken():
-                await connection.reply(Reply.WAITS)
+            self._in_line[connection] = False
+            await self._tell_the_line()
             async with self._slots, contextlib.aclosing(keep_rules(engine, request)) as chunks:
                 self._speaking.add(task)
-                if waits:
+                told = self._in_line.pop(connection)
+                await self._tell_the_line()  # who came while this slot was deserted waits for this speech from now on
+                if told:
                     await connection.reply(Reply.TURN)
                 async for chunk in chunks:
                     marks = wire.encode(chunk.marks) if chunk.marks else b""
@@ -235,7 +238,18 @@ class Desk:
         except SpeechError as error:
             await connection.reply(Reply.ERROR, wire.encode(Failure.of(error)))
         finally:
+            self._in_line.pop(connection, None)
             self._speaking.discard(task)
+
+    async def _tell_the_line(self) -> None:
+        """Tell those who wait for others and do not know it yet. Their sockets are empty: this does not wait."""
+        if not self._is_taken():
+            return
+        for connection in list(self._in_line):
+            if self._in_line.get(connection) is False:
+                self._in_line[connection] = True
+                with contextlib.suppress(Hangup):  # its own task will notice
+                    await connection.reply(Reply.WAITS)
 
     def _is_taken(self) -> bool:
         """Does every slot speak to somebody.

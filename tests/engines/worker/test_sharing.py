@@ -179,3 +179,24 @@ async def test_an_engine_that_keeps_the_slot_of_one_who_left_is_at_fault(place: 
     assert (first.engine.told, first.faults) == ([], 1)
     place.touch("go")
     assert await waiting == 2
+
+
+async def test_who_comes_while_a_slot_is_deserted_hears_that_others_are_served_first(place: Workplace) -> None:
+    first, second = await gateways(place, 2)
+    leaving = asyncio.create_task(first.speak("cling go"))
+    await eventually(place.journal)
+    waiting = asyncio.create_task(second.speak("until later"))
+    await eventually(lambda: second.engine.told == [True])
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    await first.engine.check()  # the worker has heard of it
+    late = asyncio.create_task(first.speak("say 2"))
+    await asyncio.sleep(0)
+    await first.engine.check()  # and has let this one into its line
+    assert first.engine.told == []
+    place.touch("go")
+    await eventually(lambda: first.engine.told == [True])
+    place.touch("later")
+    await waiting
+    assert await late == 2
+    assert (first.engine.told, first.faults) == ([True, False], 0)
