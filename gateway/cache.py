@@ -129,8 +129,10 @@ class MemoryCache:
         if self._behind is not None:
             if self._writing:
                 await asyncio.wait(self._writing, timeout=LAST_WRITES_S)
-            for task in list(self._writing):
+            late = list(self._writing)
+            for task in late:
                 task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
             await self._behind.aclose()
 
 
