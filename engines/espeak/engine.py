@@ -13,8 +13,8 @@ from pathlib import Path
 from engines.contract import AudioChunk, EngineInfo, Instance, SpeechRequest
 from engines.errors import InvalidRequest, Unavailable
 from engines.espeak import EspeakOptions, describe
+from engines.espeak.binding import Library
 from engines.espeak.handover import Handover
-from engines.espeak.library import Library
 from engines.espeak.speaker import Speaker, Utterance
 from engines.espeak.text import clean, parse_ssml, require_speakable
 from engines.espeak.voices import Catalogue
@@ -132,10 +132,10 @@ class EspeakEngine:
 
     def _require_chinese(self, speaker: Speaker) -> None:
         """The phonemes of pure Han text must be there, none of them English: sound alone would not tell."""
-        if speaker.library is None:
+        if speaker.espeak is None:
             raise Unavailable("espeak-ng is not loaded")
         for language, text in _SELF_TEST:
-            require_han_phonemes(speaker.library, self._catalogue.choose(language, "", "").name, text)
+            require_han_phonemes(speaker.espeak, self._catalogue.choose(language, "", "").name, text)
 
 
 def require_han_phonemes(library: Library, voice: str, text: str) -> None:

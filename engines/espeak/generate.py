@@ -13,7 +13,7 @@ from pathlib import Path
 
 import espeakng_loader
 
-from engines.espeak.library import Library, ListedVoice
+from engines.espeak.binding import Library, ListedVoice
 from engines.espeak.voices import TABLE
 
 #: `sit/cmn` reads Latin letters as English and, before 1.52, Han characters as spelt English: always cmn-latn-pinyin;

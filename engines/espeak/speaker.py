@@ -11,8 +11,8 @@ from pathlib import Path
 
 from engines.contract import AudioChunk, Mark
 from engines.errors import EngineFault, SpeechError, Unsupported
+from engines.espeak.binding import RATE_MAX, RATE_MIN, Library, Word
 from engines.espeak.handover import Handover
-from engines.espeak.library import RATE_MAX, RATE_MIN, Library, Word
 from engines.espeak.timeline import Timeline
 
 #: the library gives some 25 ms at a time, for less than 0.1 ms of work; what a chunk costs on its way to the client is
@@ -40,18 +40,18 @@ class Speaker:
 
     def __init__(self, name: str) -> None:
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        self.library: Library | None = None
+        self.espeak: Library | None = None
 
     def load(self, path: Path, data: Path) -> Library:
         """On the thread. Raises Unavailable."""
-        self.library = Library(path, data)
-        return self.library
+        self.espeak = Library(path, data)
+        return self.espeak
 
     def unload(self) -> None:
         """On the thread."""
-        if self.library is not None:
-            self.library.close()
-            self.library = None
+        if self.espeak is not None:
+            self.espeak.close()
+            self.espeak = None
 
     def speak(self, utterance: Utterance, handover: Handover) -> None:
         """On the thread: fill the hand-over and end it, with an error if there was one; raises nothing."""
@@ -65,7 +65,7 @@ class Speaker:
             handover.end()
 
     def _speak(self, utterance: Utterance, handover: Handover) -> None:
-        library = self.library
+        library = self.espeak
         if library is None:
             raise EngineFault("the espeak-ng library is not loaded")
         rate = round(min(max(utterance.rate_wpm, RATE_MIN), RATE_MAX))

@@ -11,7 +11,7 @@ import pytest
 
 from engines.contract import AudioChunk, Engine, Instance, SpeechRequest
 from engines.espeak import EspeakOptions, create
-from engines.espeak.library import Library
+from engines.espeak.binding import Library
 from engines.testing import speak_all
 
 Build = Callable[..., Engine]

@@ -18,7 +18,7 @@ def test_importing_and_describing_the_kind_loads_neither_the_loader_nor_the_libr
         "from engines.contract import Instance\n"
         "kind, = espeak.engine_kinds(); here = Instance('espeak'); options = kind.options()\n"
         "assert kind.describe(here, options).voices and kind.missing(here, options) is None\n"
-        "assert 'espeakng_loader' not in sys.modules and 'engines.espeak.library' not in sys.modules\n"
+        "assert 'espeakng_loader' not in sys.modules and 'engines.espeak.binding' not in sys.modules\n"
         "assert 'espeak' not in open('/proc/self/maps').read()\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=50)

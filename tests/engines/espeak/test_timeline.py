@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from engines.contract import Mark
-from engines.espeak.library import Word
+from engines.espeak.binding import Word
 from engines.espeak.timeline import Timeline
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from engines.contract import Engine, SpeechRequest
 from engines.errors import Unsupported
+from engines.espeak.binding import Library, _Voice
 from engines.espeak.generate import table, write
-from engines.espeak.library import Library, _Voice
 from engines.espeak.voices import TABLE, VARIANTS, Catalogue
 from engines.testing import rms, seconds, speak_all
 

@@ -8,8 +8,8 @@ import espeakng_loader
 import pytest
 
 from engines.errors import EngineFault, Unavailable
+from engines.espeak.binding import Library
 from engines.espeak.engine import require_han_phonemes
-from engines.espeak.library import Library
 
 TEXTS = (
     ("sit/cmn-Latn-pinyin", "今天天气很好，我们去公园散步吧。"),
@@ -97,7 +97,7 @@ def test_an_absent_shared_object_is_unavailable(tmp_path: Path) -> None:
 
 
 def test_a_parameter_that_the_library_refuses_is_a_fault(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("engines.espeak.library._PITCH", 99)
+    monkeypatch.setattr("engines.espeak.binding._PITCH", 99)
     with pytest.raises(EngineFault, match="parameter 99"):
         library.set_parameters(rate_wpm=175, pitch=50, volume=100, word_gap_10ms=0)
 
