@@ -26,6 +26,7 @@ from gateway.cache import Clip, clip_key
 from gateway.encoding import encode
 from gateway.failover import Failover, Spoken, no_engine
 from gateway.guards import Allowance
+from gateway.limits.permit import FREE, Permit
 from gateway.prepared import Decision, Prepared, with_draw
 from gateway.record import Attempt, Served
 from gateway.reply import EncodedStream, Reply
@@ -42,12 +43,14 @@ LARGEST_CLIP_BYTES = 16_000_000
 LARGEST_WHOLE_BYTES = 64_000_000
 
 
-async def speak(request: ClientRequest, runtime: Runtime, request_id: str) -> Reply:
+async def speak(request: ClientRequest, runtime: Runtime, request_id: str, permit: Permit = FREE) -> Reply:
     """Answer one request. Returns when the first encoded audio is there, so that the status is honest.
 
-    Raises SpeechError when nobody could begin to speak, or when the request is wrong.
+    Raises SpeechError when nobody could begin to speak, when the request is wrong, or when its key's limits are
+    reached. `permit` stays the caller's to close, after the reply.
     """
     speech = Speech.prepare(request, runtime, request_id)
+    speech.permit = permit
     try:
         return await speech.from_cache() or await speech.from_engines()
     except BaseException as error:
@@ -68,6 +71,7 @@ class Speech:
     served: Served
     began_s: float
     waited_s: float = 0.0  # for an engine that came back, before there was a plan with any
+    permit: Permit = FREE
 
     @classmethod
     def prepare(cls, request: ClientRequest, runtime: Runtime, request_id: str, script: Script | None = None) -> Speech:
@@ -119,6 +123,7 @@ class Speech:
             self.served.plan = self.plan
         if not self.plan.steps:
             raise no_engine(self.plan, [])
+        await self.permit.spend(self.prepared.script.chars, self.prepared.ask.audio_s)
         pieces = self._stream()
         stream = EncodedStream(await anext(pieces), pieces)
         return Reply(self.served, media_type(self.request.format), self._rate, stream=stream)
@@ -229,6 +234,7 @@ class Speech:
             served.outcome = "cancelled"
         else:
             served.outcome, served.error, served.message = "failed", "internal", type(error).__name__
+        await self.permit.settle(served.audio_s, spoken=served.bytes_out > 0)
         await self.runtime.outcomes.put(served)
         self.runtime.tell_served(served)
 

@@ -70,7 +70,7 @@ class Terms(Typed):
     )
     hedge_after_ms: Annotated[int, Field(gt=0)] | None = Field(
         None,
-        description="milliseconds until the next engine starts beside a silent one (no effect in this version)",
+        description="milliseconds until the next engine starts beside a silent one",
     )
     order: Order = Field(
         "listed",

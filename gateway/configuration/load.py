@@ -15,7 +15,6 @@ from engines.registry import Registry
 from gateway.configuration.across import note_policy_findings, note_voice_findings
 from gateway.configuration.advice import validate
 from gateway.configuration.engines import EngineEntry, type_engines
-from gateway.configuration.idle import note_idle_settings
 from gateway.configuration.overrides import override
 from gateway.configuration.problems import ConfigError, Problem
 from gateway.configuration.secrets import note_clear_endpoints, note_secrets
@@ -74,7 +73,6 @@ def load_config(directory: Path, registry: Registry, environ: Mapping[str, str])
     for document in documents:
         note_secrets(document)
     note_clear_endpoints(engines)
-    note_idle_settings(gateway, policies)
     settings = _settings(gateway, environ)
     entries = type_engines(engines, registry) if engines.data is not None else None
     voices_typed = validate(Voices, voices) if voices.data is not None else None

@@ -76,9 +76,12 @@ class Redis(Section):
     """A Redis that several gateways share; without one, each keeps its own state."""
 
     url: Annotated[str, AfterValidator(_redis_url)] = Field(
-        "", description="`redis://`, `rediss://` or `unix://`; empty: none (no effect in this version)"
+        "", description="`redis://`, `rediss://` or `unix://`; empty: none"
     )
     password_env: str = Field("", description="name of the environment variable that holds the password")
+    ca_file: Annotated[HomePath | None, BeforeValidator(_path_or_none)] = Field(
+        None, description="certificates that a `rediss://` server is checked against; empty: the system's"
+    )
     prefix: str = Field("voxgate:", description="what every key in Redis begins with")
     budget_ms: AtLeastOne = Field(
         50, description="milliseconds a request waits for Redis at most, then goes on without it"
@@ -94,18 +97,17 @@ class CacheSettings(Section):
     )
     disk_mb: NotNegative = Field(1024, description="MB of clips kept on disk")
     redis_ttl_s: AtLeastOne = Field(604800, description="seconds that a clip stays in Redis")
+    redis_max_clip_kb: NotNegative = Field(4096, description="kB of the largest clip that is kept in Redis; 0: none")
     scope: Literal["shared", "key"] = Field("shared", description="`key`: nobody hears a clip made for another key")
 
 
 class Limits(Section):
     """What each key may use unless it says otherwise itself. 0: no limit."""
 
-    requests_per_minute: NotNegative = Field(0, description="requests in a minute (no effect in this version)")
-    characters_per_minute: NotNegative = Field(
-        0, description="characters of text in a minute (no effect in this version)"
-    )
-    audio_seconds_per_day: NotNegative = Field(0, description="seconds of speech in a day (no effect in this version)")
-    in_flight: NotNegative = Field(0, description="requests at the same time (no effect in this version)")
+    requests_per_minute: NotNegative = Field(0, description="requests in a minute")
+    characters_per_minute: NotNegative = Field(0, description="characters of text in a minute")
+    audio_seconds_per_day: NotNegative = Field(0, description="seconds of speech in a day")
+    in_flight: NotNegative = Field(0, description="requests at the same time")
 
 
 class Input(Section):

@@ -135,19 +135,5 @@ def test_the_shipped_configuration_has_neither_errors_nor_warnings() -> None:
     assert all(config.policy.models[name] == "auto" for name in ("tts-1", "tts-1-hd", "gpt-4o-mini-tts"))
 
 
-def test_settings_that_do_nothing_yet_are_told_and_refuse_nothing(tmp_path: Path) -> None:
-    for name in FILES:
-        (tmp_path / name).write_text((shipped_directory() / name).read_text())
-    with (tmp_path / "gateway.yaml").open("a") as file:
-        file.write(
-            "redis: {url: 'redis://localhost'}\nlimits: {in_flight: 3, requests_per_minute: 0}\nserved_log: {}\n"
-        )
-    policies = (tmp_path / "policies.yaml").read_text()
-    (tmp_path / "policies.yaml").write_text(policies.replace("defaults: {", "defaults: {hedge_after_ms: 200, "))
-    config = load_config(tmp_path, Registry.load([gateway.hooks]), {})
-    idle = {warning.path for warning in config.warnings if "has no effect in this version" in warning.message}
-    assert idle == {"redis.url", "limits.in_flight", "served_log", "defaults.hedge_after_ms"}
-
-
 def test_the_shipped_configuration_has_no_warning() -> None:
     assert load_config(shipped_directory(), Registry.load([gateway.hooks]), {}).warnings == ()

@@ -1,0 +1,21 @@
+"""Who asks: one API key's name, and what it may. Knows nothing about HTTP, nor about how keys are stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from gateway.configuration.settings import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever sent a request. `name` is empty where keys are off; None for voices or engines: all of them."""
+
+    name: str = ""
+    admin: bool = False
+    voices: frozenset[str] | None = None
+    engines: frozenset[str] | None = None
+    tags: frozenset[str] = frozenset()
+    limits: Limits = field(default_factory=Limits)
+    expires: datetime | None = None

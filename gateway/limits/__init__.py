@@ -1,0 +1,1 @@
+"""Limits of each key: requests, characters, seconds of audio, requests in flight."""
