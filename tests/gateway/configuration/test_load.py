@@ -12,7 +12,7 @@ import pytest
 
 import gateway.hooks
 from engines.registry import Registry
-from gateway.configuration.load import FILES, Config, find_directory, load_config, shipped_directory
+from gateway.configuration.load import Config, find_directory, load_config, shipped_directory
 from gateway.configuration.problems import ConfigError
 from gateway.configuration.standing import idle_snapshot, infos, missing
 
