@@ -16,7 +16,7 @@ RUN /opt/voxgate/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.11-slim-bookworm
 RUN useradd --create-home --uid 10001 voxgate \
- && install --directory --owner voxgate --group voxgate /data
+ && install --directory --owner voxgate --group voxgate /data /config
 COPY --from=build /opt/voxgate /opt/voxgate
 ENV PATH=/opt/voxgate/bin:$PATH \
     PYTHONUNBUFFERED=1 \
