@@ -1,13 +1,14 @@
 """The whole configuration, from a directory to typed data: every problem of every file, told at once.
 
-Pure but for reading the files, so that a reload is the same function called again. Knows nothing about
-watching files, nor about what becomes of the configuration.
+Pure but for reading the files, so that a reload is the same function called again. A mistake in one file must not keep
+what another one says from being used: `Reading` has each part that is free of errors. Knows nothing about watching
+files, nor about what becomes of the configuration.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engines.contract import EngineKind, Instance
@@ -19,16 +20,50 @@ from gateway.configuration.overrides import override
 from gateway.configuration.problems import ConfigError, Problem
 from gateway.configuration.secrets import note_clear_endpoints, note_secrets
 from gateway.configuration.settings import Settings
-from gateway.configuration.yaml import Document, read_document
+from gateway.configuration.yaml import Document, Source, read_document, read_source
 from gateway.voices import Voices
 from policies.policy import Policy
 
 FILES = ("gateway.yaml", "engines.yaml", "voices.yaml", "policies.yaml")
 
 
+#: these name each other's engines and voices: they are used together or not at all
+ROUTING = ("engines.yaml", "voices.yaml", "policies.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """Who speaks, with which voices, by which rules."""
+
+    engines: Mapping[str, EngineEntry]
+    voices: Voices
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the files said when they were read. A part with an error in it is None; `problems` has the warnings too."""
+
+    sources: Mapping[str, Source]
+    settings: Settings | None
+    routing: Routing | None
+    problems: tuple[Problem, ...]
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        return tuple(one for one in self.problems if one.severity == "error")
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        return tuple(one for one in self.problems if one.severity == "warning")
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A configuration without errors. `engines` holds the disabled ones too; `kinds` is what wrapping kinds see."""
+    """A configuration without errors. `engines` holds the disabled ones too; `kinds` is what wrapping kinds see.
+
+    `environ` and `sources` are what it was made of: the variables, and the content of each file.
+    """
 
     directory: Path
     settings: Settings
@@ -37,6 +72,22 @@ class Config:
     policy: Policy
     warnings: tuple[Problem, ...] = ()
     kinds: Mapping[str, EngineKind] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    sources: Mapping[str, Source] = field(default_factory=dict, repr=False)
+
+    def renewed(self, reading: Reading) -> Config:
+        """This configuration with what can be used of a later reading, but for gateway.yaml, which is read at start."""
+        config = self
+        if (routing := reading.routing) is not None:
+            config = replace(
+                config,
+                engines=routing.engines,
+                voices=routing.voices,
+                policy=routing.policy,
+                warnings=reading.warnings,
+                sources={**config.sources, **{name: reading.sources[name] for name in ROUTING}},
+            )
+        return config
 
     def instance(self, name: str) -> Instance:
         """What the engine of that name is told about itself, in the gateway's own process."""
@@ -68,30 +119,65 @@ def load_config(directory: Path, registry: Registry, environ: Mapping[str, str])
         what = "is not a directory" if directory.exists() else "no such directory"
         advice = f"{what}: `voxgate init {directory}` writes one with the shipped configuration, ready to edit"
         raise ConfigError([Problem(str(directory), 1, 1, "", advice)])
-    documents = [read_document(directory / name, environ) for name in FILES]
-    gateway, engines, voices, policies = documents
-    for document in documents:
+    reading = read_config(directory, read_sources(directory), registry, environ)
+    settings, routing = reading.settings, reading.routing
+    if settings is None or routing is None or reading.errors:
+        raise ConfigError(reading.problems)
+    return Config(
+        directory,
+        settings,
+        routing.engines,
+        routing.voices,
+        routing.policy,
+        reading.warnings,
+        registry.kinds,
+        environ,
+        reading.sources,
+    )
+
+
+def read_sources(directory: Path) -> dict[str, Source]:
+    """What stands in the files of a directory now, by their names."""
+    return {name: read_source(directory / name) for name in FILES}
+
+
+def read_config(
+    directory: Path,
+    sources: Mapping[str, Source],
+    registry: Registry,
+    environ: Mapping[str, str],
+    data_dir: Path | None = None,
+) -> Reading:
+    """Check what stands in the files of `directory`. `data_dir` is that of a gateway which runs, whatever gateway.yaml
+    says by now; None: the one named there."""
+    documents = {name: read_document(directory / name, environ, sources[name]) for name in FILES}
+    for document in documents.values():
         note_secrets(document)
-    note_clear_endpoints(engines)
-    settings = _settings(gateway, environ)
+    note_clear_endpoints(documents["engines.yaml"])
+    settings = _settings(documents["gateway.yaml"], environ)
+    if data_dir is None:
+        # engines of unusable settings are described as if all was at its default: better than saying nothing
+        data_dir = settings.data_dir if settings else Path()
+    routing = _routing(documents, registry, data_dir)
+    problems = tuple(problem for document in documents.values() for problem in _sorted(document))
+    return Reading(sources, None if documents["gateway.yaml"].failed else settings, routing, problems)
+
+
+def _routing(documents: Mapping[str, Document], registry: Registry, data_dir: Path) -> Routing | None:
+    """Type the three files that name each other's engines and voices, and note what only shows between them."""
+    engines, voices, policies = (documents[name] for name in ROUTING)
     entries = type_engines(engines, registry) if engines.data is not None else None
     voices_typed = validate(Voices, voices) if voices.data is not None else None
     policy = validate(Policy, policies) if policies.data is not None else None
     if entries is not None:
-        # engines of unusable settings are described as if all was at its default: better than saying nothing
-        data_dir = settings.data_dir if settings else Path()
         if policies.data is not None:
             note_policy_findings(policies, policy, voices, entries, registry.kinds, data_dir)
         if entries and not any(entry is None or entry.enabled for entry in entries.values()):
             engines.problem(("engines",), "every engine is switched off: nothing will speak", at_key=True, warning=True)
-        note_voice_findings(voices, entries, registry.kinds, data_dir)
-    else:
-        note_voice_findings(voices, None, registry.kinds, Path())
-    problems = [problem for document in documents for problem in _sorted(document)]
-    if settings is None or voices_typed is None or policy is None or any(one.severity == "error" for one in problems):
-        raise ConfigError(problems)
-    usable = {name: entry for name, entry in (entries or {}).items() if entry is not None}
-    return Config(directory, settings, usable, voices_typed, policy, tuple(problems), registry.kinds)
+    note_voice_findings(voices, entries, registry.kinds, data_dir)
+    if voices_typed is None or policy is None or any(documents[name].failed for name in ROUTING):
+        return None
+    return Routing({name: one for name, one in (entries or {}).items() if one is not None}, voices_typed, policy)
 
 
 def _settings(document: Document, environ: Mapping[str, str]) -> Settings | None:

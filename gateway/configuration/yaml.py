@@ -27,6 +27,10 @@ _TAG = "tag:yaml.org,2002:"
 _MOST_VALUES = 100_000
 
 
+#: a file's content or, where there is none, what is wrong and what to do
+Source = bytes | str
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a value and its key stand, counted from 1. `raw`: a scalar as written, before `${ENV}` was replaced."""
@@ -81,17 +85,24 @@ class Document:
         return any(problem.severity == "error" for problem in self.problems)
 
 
-def read_document(file: Path, environ: Mapping[str, str]) -> Document:
-    """Read a file whose root is a mapping. What is wrong is in `problems`; nothing is raised."""
-    document = Document(str(file))
+def read_source(file: Path) -> Source:
+    """What stands in a file now. Nothing is raised."""
     try:
-        content = file.read_bytes()
+        return file.read_bytes()
     except FileNotFoundError:
-        document.problem((), f"no such file: `voxgate init {file.parent}` writes the shipped one, ready to edit")
+        return f"no such file: `voxgate init {file.parent}` writes the shipped one, ready to edit"
     except IsADirectoryError:
-        document.problem((), "is a directory, but must be a file")
+        return "is a directory, but must be a file"
     except OSError as error:
-        document.problem((), f"cannot be read ({error.strerror}): check the file's permissions")
+        return f"cannot be read ({error.strerror}): check the file's permissions"
+
+
+def read_document(file: Path, environ: Mapping[str, str], source: Source | None = None) -> Document:
+    """Read a file whose root is a mapping, or the `source` that was read before. What is wrong is in `problems`."""
+    document = Document(str(file))
+    content = read_source(file) if source is None else source
+    if isinstance(content, str):
+        document.problem((), content)
     else:
         _parse(content, document, environ)
     return document
