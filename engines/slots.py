@@ -63,6 +63,13 @@ class Slots:
         """How many may wait."""
         return self._queue
 
+    @queue.setter
+    def queue(self, queue: int) -> None:
+        """A shorter one turns away newcomers; those who wait already stay."""
+        if queue < 0:
+            raise ValueError(f"there is no negative queue such as {queue}")
+        self._queue = queue
+
     @property
     def busy(self) -> int:
         """Slots held now."""

@@ -71,8 +71,21 @@ class Board:
         since = self._clock.now()
         self._rows[name] = Row(name, slots, cost_per_1k_chars=cost_per_1k_chars, info=info, since=since)
 
-    def remove(self, name: str) -> None:
-        self._rows.pop(name, None)
+    def apart(self) -> Board:
+        """An empty board beside this one: for engines that are not, or no longer, in rotation."""
+        return Board(self._clock)
+
+    def remove(self, name: str) -> Row:
+        """Take an engine out of rotation; its row may be put on another board."""
+        return self._rows.pop(name)
+
+    def put(self, row: Row) -> None:
+        """Take in a row of another board, in the place of the one of that name if there is one."""
+        self._rows[row.name] = row
+
+    def set_cost(self, name: str, cost_per_1k_chars: float) -> None:
+        row = self._rows[name]
+        row.cost_per_1k_chars, row.view = cost_per_1k_chars, None
 
     # --- what the fleet says ---
 

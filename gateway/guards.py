@@ -93,25 +93,26 @@ class Breaking(_Around):
     """Counts faults on the board and turns attempts away while the breaker is open."""
 
     async def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
-        name, board = self.of.name, self.of.board
-        probe = board.admit(name)
+        name = self.of.name
+        probe = self.of.board.admit(name)
         try:
             async with aclosing(self.inner.synthesize(request)) as chunks:
                 async for chunk in chunks:
                     yield chunk
+        # not the board of before: an engine that left rotation meanwhile has one of its own
         except SpeechError as error:
-            board.failed(name, error, probe=probe)
+            self.of.board.failed(name, error, probe=probe)
             raise
         except Exception as error:
             fault = EngineFault(f"{name} failed: {type(error).__name__}")
-            board.failed(name, fault, probe=probe)
+            self.of.board.failed(name, fault, probe=probe)
             raise fault from error
         except BaseException:  # the listener left: no verdict
             if probe:
-                board.give_back_probe(name)
+                self.of.board.give_back_probe(name)
             raise
         else:
-            board.succeeded(name)
+            self.of.board.succeeded(name)
 
 
 class Timed(_Around):
