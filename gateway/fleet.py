@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,10 +49,15 @@ class Member:
     up: asyncio.Event
     returning: bool = True  # a start is on its way, or will be in a moment
     keeper: asyncio.Task[None] | None = None
+    users: int = 0  # requests that may speak with it
 
     @property
     def info(self) -> EngineInfo:
         return self.guarded.engine.info
+
+    def let_go(self) -> None:
+        """A request that might have spoken with it has ended."""
+        self.users -= 1
 
 
 class Fleet:
@@ -100,14 +105,6 @@ class Fleet:
     def can_speak(self) -> bool:
         """Is at least one engine up."""
         return any(state.state == "up" for state in self._board.snapshot().engines.values())
-
-    async def somebody_returns(self, names: Iterable[str], within_s: float) -> bool:
-        """Wait until one of these engines, which was lost, is up again; False when none is on its way, or too late."""
-        members = [self.members[name] for name in names if name in self.members]
-        if any(member.up.is_set() for member in members):  # a stream may break just before the loss is noticed
-            await _first_of([member.lost for member in members], NOTICED_IN_S)
-        lost = [member for member in members if member.returning and not member.up.is_set()]
-        return await _first_of([member.up for member in lost], within_s)
 
     async def aclose(self) -> None:
         """Stop keeping the engines alive, and close them."""
@@ -210,6 +207,14 @@ class Fleet:
         self._board.set_info(member.entry.name, member.info)
         if member.entry.slots is None:
             member.guarded.slots.limit = max(1, member.info.slots)
+
+
+async def somebody_returns(members: Sequence[Member], within_s: float) -> bool:
+    """Wait until one of these engines, which was lost, is up again; False when none is on its way, or too late."""
+    if any(member.up.is_set() for member in members):  # a stream may break just before the loss is noticed
+        await _first_of([member.lost for member in members], NOTICED_IN_S)
+    lost = [member for member in members if member.returning and not member.up.is_set()]
+    return await _first_of([member.up for member in lost], within_s)
 
 
 async def _first_of(events: Sequence[asyncio.Event], within_s: float) -> bool:

@@ -24,6 +24,7 @@ from gateway.audio.encode import finish_clip, media_type, open_encoder
 from gateway.audio.rates import encoder_rate
 from gateway.cache import Clip, clip_key
 from gateway.encoding import encode
+from gateway.era import Era
 from gateway.failover import Failover, Spoken, no_engine
 from gateway.guards import Allowance
 from gateway.limits.permit import FREE, Permit
@@ -64,6 +65,7 @@ class Speech:
 
     request: ClientRequest
     runtime: Runtime
+    era: Era  # kept to the end, whatever is reloaded meanwhile
     prepared: Prepared
     snapshot: Snapshot
     plan: Plan
@@ -76,9 +78,9 @@ class Speech:
     @classmethod
     def prepare(cls, request: ClientRequest, runtime: Runtime, request_id: str, script: Script | None = None) -> Speech:
         """Prepare and plan: pure, and quick. A `script` that is given is spoken instead of the request's text."""
-        began_s, preparing = runtime.clock.monotonic(), runtime.preparing
-        prepared = preparing.prepare_script(request, script) if script else preparing.prepare(request)
-        snapshot, plan, keys = _decide(prepared, runtime, request_id)
+        began_s, era = runtime.clock.monotonic(), runtime.era
+        prepared = era.preparing.prepare_script(request, script) if script else era.preparing.prepare(request)
+        snapshot, plan, keys = _decide(prepared, era, request_id)
         served = Served(
             request_id=request_id,
             received=runtime.clock.now(),
@@ -91,7 +93,8 @@ class Speech:
             tags=request.tags,
             plan=plan,
         )
-        return cls(request, runtime, prepared, snapshot, plan, keys, served, began_s)
+        era.enter()
+        return cls(request, runtime, era, prepared, snapshot, plan, keys, served, began_s)
 
     # --- cache ---
 
@@ -119,7 +122,7 @@ class Speech:
         """Begin to speak, and return once there is something to hear."""
         await self.runtime.outcomes.put(self.served)
         if not self.plan.steps and await self._somebody_returns():
-            self.snapshot, self.plan, self.keys = _decide(self.prepared, self.runtime, self.served.request_id)
+            self.snapshot, self.plan, self.keys = _decide(self.prepared, self.era, self.served.request_id)
             self.served.plan = self.plan
         if not self.plan.steps:
             raise no_engine(self.plan, [])
@@ -133,13 +136,13 @@ class Speech:
         down = [skip.engine for skip in self.plan.skipped if skip.code == "down"]
         since_s = self._elapsed_s()
         within_s = min(self.plan.terms.first_audio_ms / 1000, self._allowed_s)
-        back = await self.runtime.fleet.somebody_returns(down, within_s)
+        back = await self.era.somebody_returns(down, within_s)
         self.waited_s = self._elapsed_s() - since_s
         return back
 
     def spoken(self) -> AsyncGenerator[Spoken, None]:
         """PCM, clause by clause, from whichever engines can."""
-        engines = {name: member.guarded for name, member in self.runtime.fleet.members.items()}
+        engines = {name: member.guarded for name, member in self.era.members.items()}
         return Failover(
             self.plan,
             self.prepared.script,
@@ -148,7 +151,7 @@ class Speech:
             self.served,
             self._elapsed_s,
             Allowance(self._allowed_s - self.waited_s),
-            lambda engine, within_s: self.runtime.fleet.somebody_returns([engine], within_s),
+            lambda engine, within_s: self.era.somebody_returns([engine], within_s),
         ).speak()
 
     def _request_of(self, engine: str, clause: Clause) -> SpeechRequest:
@@ -210,18 +213,19 @@ class Speech:
     async def _keep(self, gathered: list[bytes]) -> None:
         served, info = self.served, self._info(self.served.engine)
         # an engine that became another one meanwhile, such as a worker with a newer model: whose clip is this?
-        changed = info is None or info.version != self.runtime.fleet.members[served.engine].info.version
+        changed = info is None or info.version != self.era.members[served.engine].info.version
         if changed or not self._keepable():
             return
         data = finish_clip(self.request.format, b"".join(gathered))
         clip = Clip(data, served.engine, served.engine_voice, served.audio_s)
-        await self.runtime.cache.put(_key(served.engine, self.prepared, self.snapshot, self.runtime), clip)
+        await self.runtime.cache.put(_key(served.engine, self.prepared, self.snapshot, self.era), clip)
 
     async def end(self, error: BaseException | None) -> None:
         """Write the end of the record and tell whoever listens; the last thing that happens to a request."""
         served = self.served
         if served.outcome != "running":
             return
+        self.era.leave()
         served.total_s = self._elapsed_s()
         if served.cache != "hit":
             served.cost = sum(self._cost(attempt) for attempt in served.attempts if not attempt.error)
@@ -265,19 +269,19 @@ class Speech:
         return state.cost_per_1k_chars * chars / 1000 if state else 0.0
 
 
-def _decide(prepared: Prepared, runtime: Runtime, request_id: str) -> Decision:
+def _decide(prepared: Prepared, era: Era, request_id: str) -> Decision:
     """The plan for a request now, and the keys of the clips that may answer it."""
-    snapshot, policy = runtime.board.snapshot(), runtime.config.policy
+    snapshot, policy = era.snapshot(), era.config.policy
     if prepared.latest and prepared.latest.snapshot is snapshot and not policy.draws_lots:
         return prepared.latest
     ask = with_draw(prepared.ask, request_id) if policy.draws_lots else prepared.ask
     plan = decide(ask, snapshot, policy)
-    keys = [_key(engine, prepared, snapshot, runtime) for engine in cacheable(plan)]
+    keys = [_key(engine, prepared, snapshot, era) for engine in cacheable(plan)]
     prepared.latest = Decision(snapshot, plan, keys)
     return prepared.latest
 
 
-def _key(engine: str, prepared: Prepared, snapshot: Snapshot, runtime: Runtime) -> str:
+def _key(engine: str, prepared: Prepared, snapshot: Snapshot, era: Era) -> str:
     """The cache key of one engine's clip: what is spoken, the engine's fingerprint, and its voice per language.
 
     The languages are those of the clauses, as the engine is told them: a document in SSML may say it is in one and hold
@@ -287,5 +291,5 @@ def _key(engine: str, prepared: Prepared, snapshot: Snapshot, runtime: Runtime) 
     target, version = prepared.target, info.version if info else ""
     languages = dict.fromkeys(clause.language for clause in prepared.script.clauses)
     voices = [target.voice_on(engine, language, info) for language in languages]
-    fingerprint = runtime.fleet.members[engine].fingerprint
+    fingerprint = era.members[engine].fingerprint
     return clip_key(prepared.spoken, f"{fingerprint}\0{version}\0{voices}\0{target.gender}")

@@ -17,9 +17,9 @@ from gateway.board import Board
 from gateway.cache import Cache, DiskCache, MemoryCache
 from gateway.clock import Clock, SystemClock
 from gateway.configuration.load import Config
+from gateway.era import Era
 from gateway.fleet import Fleet
 from gateway.outcomes import MemoryOutcomes, Outcomes
-from gateway.prepared import Preparing
 from gateway.record import Served
 from gateway.text.prepare import prepare_text
 
@@ -28,9 +28,9 @@ logger = logging.getLogger("voxgate.runtime")
 
 @dataclass(slots=True)
 class Runtime:
-    """What a request needs. `preparing` holds the configuration, which is immutable and replaced as a whole."""
+    """What a request needs. `era` is the one reference that a reload replaces: a request takes it once and keeps it."""
 
-    preparing: Preparing
+    era: Era
     registry: Registry
     clock: Clock
     board: Board
@@ -50,12 +50,12 @@ class Runtime:
             behind = DiskCache(settings.cache.path, settings.cache.disk_mb * 1_000_000)
         cache = MemoryCache(settings.cache.memory_mb * 1_000_000, behind)
         outcomes = MemoryOutcomes(settings.outcomes.keep, settings.outcomes.keep_s, clock)
-        return cls(Preparing(config), registry, clock, board, fleet, cache, outcomes)
+        return cls(Era(config, fleet.members, board), registry, clock, board, fleet, cache, outcomes)
 
     @property
     def config(self) -> Config:
         """The configuration in force now."""
-        return self.preparing.config
+        return self.era.config
 
     def make_folders(self) -> None:
         """Make the folder for sockets of workers, and that of the cache. Raises OSError with advice when the first

@@ -11,7 +11,7 @@ from engines.contract import EngineInfo, EngineKind, Instance, Missing, Options
 from engines.errors import Unavailable
 from gateway.board import Board
 from gateway.configuration.engines import EngineEntry
-from gateway.fleet import CHECK_EVERY_S, LONGEST_BACK_OFF_S, MISSING_EVERY_S, Fleet
+from gateway.fleet import CHECK_EVERY_S, LONGEST_BACK_OFF_S, MISSING_EVERY_S, Fleet, somebody_returns
 from policies.types import EngineState
 from tests.engines_at_hand import Scripted, info
 from tests.virtual import VirtualClock, run
@@ -58,6 +58,9 @@ class Yard:
 
     def state(self, name: str = "a") -> EngineState:
         return self.board.snapshot().engines[name]
+
+    async def returns(self, *names: str, within_s: float) -> bool:
+        return await somebody_returns([self.fleet.members[name] for name in names], within_s)
 
     def during(self, story: Callable[[], Any]) -> None:
         """Run a story between the fleet's start and its end."""
@@ -175,12 +178,12 @@ def test_an_engine_on_its_way_back_can_be_waited_for() -> None:
         yard.fleet.members["a"].lost.set()
         await asyncio.sleep(0.1)
         assert yard.state().state == "down"
-        assert await yard.fleet.somebody_returns(["a"], within_s=0.2) is False  # too late
-        assert await yard.fleet.somebody_returns(["a"], within_s=8) is True
+        assert await yard.returns("a", within_s=0.2) is False  # too late
+        assert await yard.returns("a", within_s=8) is True
         assert yard.state().state == "up"
         await asyncio.sleep(30)  # b has long pauses by now
-        assert await yard.fleet.somebody_returns(["b"], within_s=8) is False
-        assert await yard.fleet.somebody_returns([], within_s=8) is False
+        assert await yard.returns("b", within_s=8) is False
+        assert await yard.returns(within_s=8) is False
 
     yard.during(story)
 

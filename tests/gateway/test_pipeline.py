@@ -167,9 +167,9 @@ async def test_a_reply_that_must_be_whole_is_not_gathered_beyond_all_bounds(
 async def test_only_small_requests_are_remembered(bench: Bench) -> None:
     runtime = await bench.runtime({"a": Scripted([chunk()])})
     for more in ({"instructions": "x" * 10_000}, {"emotion": Emotion(tuple((f"{n}", 0.5) for n in range(1000)))}):
-        prepared = runtime.preparing.prepare(request("Hello.", **more))
-        assert runtime.preparing.prepare(request("Hello.", **more)) is not prepared
-    assert runtime.preparing.prepare(request("Hello.")) is runtime.preparing.prepare(request("Hello."))
+        prepared = runtime.era.preparing.prepare(request("Hello.", **more))
+        assert runtime.era.preparing.prepare(request("Hello.", **more)) is not prepared
+    assert runtime.era.preparing.prepare(request("Hello.")) is runtime.era.preparing.prepare(request("Hello."))
 
 
 async def test_the_preferred_engines_clip_is_heard_even_while_it_is_down(bench: Bench) -> None:
@@ -409,7 +409,7 @@ async def test_the_wait_for_an_engine_is_part_of_the_time_allowed(
         runtime.board.set_state("a", "up")
         return True
 
-    monkeypatch.setattr(runtime.fleet, "somebody_returns", at_the_last_moment)
+    monkeypatch.setattr(runtime.era, "somebody_returns", at_the_last_moment)
     runtime.board.set_state("a", "down", "its process ended")
     with pytest.raises(OutOfTime):
         await say(runtime, deadline_ms=deadline_ms)
