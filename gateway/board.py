@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 from engines.contract import EngineInfo
 from engines.errors import SpeechError, Unavailable
@@ -57,11 +58,22 @@ class Row:
     view_until_s: float = 0.0
 
 
+class Watcher(Protocol):
+    """Hears of every measurement, of which a row keeps an average only."""
+
+    def waited(self, engine: str, wait_s: float) -> None:
+        """An attempt has its slot, after so many seconds."""
+
+    def worked(self, engine: str, work_s: float, audio_s: float) -> None:
+        """A clause of so many seconds was spoken well, in so many seconds of work."""
+
+
 class Board:
     """Rows by engine name. All methods are quick and synchronous; used from one event loop."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, watchers: list[Watcher] | None = None) -> None:
         self._clock = clock
+        self.watchers: list[Watcher] = [] if watchers is None else watchers
         self._rows: dict[str, Row] = {}
         self._latest = Snapshot(clock.now(), {})
         self._latest_views: list[EngineState] = []
@@ -73,7 +85,7 @@ class Board:
 
     def apart(self) -> Board:
         """An empty board beside this one: for engines that are not, or no longer, in rotation."""
-        return Board(self._clock)
+        return Board(self._clock, self.watchers)
 
     def remove(self, name: str) -> Row:
         """Take an engine out of rotation; its row may be put on another board."""
@@ -164,6 +176,13 @@ class Board:
         if audio_s > 0:
             row.real_time_factor = _average(None if fresh else row.real_time_factor, work_s / audio_s)
         row.measured_at_s, row.view = now_s, None
+        for watcher in self.watchers:
+            watcher.worked(name, work_s, audio_s)
+
+    def waited(self, name: str, wait_s: float) -> None:
+        """An attempt waited so long for its slot, in our line and in the engine's own."""
+        for watcher in self.watchers:
+            watcher.waited(name, wait_s)
 
     # --- what policies see ---
 

@@ -183,6 +183,7 @@ class Limited(_Around):
                 retry_after_s=slots.retry_after_s - self._first_audio_s,
             )
         slot = slots.going_on() if self._begun else slots
+        came_s = asyncio.get_running_loop().time()
         async with slot, aclosing(self._speech(request)) as chunks:
             self._wait(False)
             first_audio_s, audio_s, work_s = 0.0, 0.0, 0.0
@@ -191,7 +192,9 @@ class Limited(_Around):
                 if not chunk.pcm:
                     continue
                 work_s += time.perf_counter() - self._resumed
-                first_audio_s = first_audio_s or work_s
+                if not audio_s:
+                    first_audio_s = work_s
+                    self.of.board.waited(self.of.name, (self._turn_s or came_s) - came_s)
                 audio_s += chunk.seconds
                 if audio_s > longest_s:
                     raise EngineFault(f"{self.of.name} did not end: {audio_s:.0f} s for {len(request.text)} characters")

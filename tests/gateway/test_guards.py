@@ -294,3 +294,24 @@ def test_a_probe_whose_listener_leaves_is_given_back() -> None:
     assert ring.state.state == "up"
     assert run(ring.speak()) == [chunk()]
     assert ring.board._rows["a"].open_until_s == 0
+
+
+def test_whoever_watches_the_board_hears_of_waits_and_of_work() -> None:
+    heard: list[tuple[object, ...]] = []
+
+    class Watching:
+        def waited(self, engine: str, wait_s: float) -> None:
+            heard.append(("waited", engine, wait_s))
+
+        def worked(self, engine: str, work_s: float, audio_s: float) -> None:
+            heard.append(("worked", engine, pytest.approx(audio_s)))
+
+    ring = Ring(InLine(2.0, [1.0, chunk(500), chunk(500)]), slots=1, queue=1)
+    ring.board.watchers.append(Watching())
+
+    async def two() -> None:
+        await asyncio.gather(ring.speak(9, 9), ring.speak(9, 9))
+
+    run(two())
+    # the second is behind the first in our own line for 3 s, then behind others in the engine's for 2 s
+    assert heard == [("waited", "a", 2.0), ("worked", "a", 1.0), ("waited", "a", 5.0), ("worked", "a", 1.0)]
