@@ -1,0 +1,262 @@
+"""One Redis, used within a budget and done without when it fails. Knows nothing about what is kept there.
+
+Every way in which Redis can let a request down, gone, slow, full, read-only, answering nonsense, is one exception,
+`Absent`, and costs the request at most `redis.budget_ms` altogether. After a failure nobody asks Redis again until a
+probe by the side has found it well. A Redis that refuses writes is still read.
+
+A command that blocks on purpose holds a line of `lines.MOST_LINES` and needs a time of its own (`within_s`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import math
+import uuid
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+from gateway.clock import Clock
+from gateway.configuration.settings import Redis as Settings
+from gateway.redis.faults import NONSENSE, UNGREETED, Fault, judge
+from gateway.redis.lines import Line, Lines, connecting
+
+logger = logging.getLogger("voxgate.redis")
+T = TypeVar("T")
+
+#: seconds before the first probe after a failure, and the longest between two; the wait doubles
+FIRST_PROBE_S, LAST_PROBE_S = 1.0, 5.0
+#: a Redis that stayed well this many seconds has its failures forgotten
+FORGET_S = 30.0
+#: turns that the event loop gets when a budget is over, to read a reply that has come already: under load the time may
+#: have gone by in this process
+LAST_TURNS = 8
+#: bytes of what is logged of a command that Redis refused
+TOLD = 120
+
+
+class Absent(Exception):
+    """Redis cannot be used for this call, now; go on without it. The message says why, and holds no secret."""
+
+
+@dataclass(slots=True)
+class Patience:
+    """Seconds that one request may still wait for Redis."""
+
+    left_s: float
+
+
+_patience: ContextVar[Patience | None] = ContextVar("patience", default=None)
+
+
+class Store:
+    """A Redis of which any command may fail. Made without connecting; the first call opens the first line."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str], clock: Clock) -> None:
+        self.prefix = settings.prefix
+        self.state: Literal["up", "down"] = "up"
+        self.reason = ""  # why it is down, or why it takes no writes
+        self.since = clock.now()  # of this state
+        self.budget_s = settings.budget_ms / 1000
+        self._clock = clock
+        self._connect = connecting(settings, environ)
+        self._lines = Lines(self._connect, self._no_line)
+        self._calls: set[asyncio.Task[Any]] = set()
+        self._probing: asyncio.Task[None] | None = None
+        self._epoch = 0  # changes so far
+        self._well_since_s = -math.inf
+        self._wait_s = FIRST_PROBE_S
+        self._probe_key = f"{self.prefix}probe:{uuid.uuid4().hex}"
+        self._told: set[str] = set()
+
+    async def start(self) -> None:
+        """Find out how it is, within a second or so. Never raises: speech does not depend on it."""
+        self._become(await self._probe())
+
+    async def aclose(self) -> None:
+        tasks = [*self._calls, *([self._probing] if self._probing else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._lines.aclose()
+
+    @contextmanager
+    def patience(self) -> Iterator[Patience]:
+        """Around one whole request: all its calls together wait `budget_ms` at most."""
+        patience = Patience(self.budget_s)
+        token = _patience.set(patience)
+        try:
+            yield patience
+        finally:
+            _patience.reset(token)
+
+    async def call(
+        self, command: Callable[[Redis], Awaitable[T]], within_s: float | None = None, *, writes: bool = False
+    ) -> T:
+        """What `command` makes of a client whose commands go over one connection, one after another or as a pipeline.
+
+        It waits `within_s` at most; None: what is left of the request's budget, or a budget of its own outside any.
+        With `writes` it is not even tried while Redis refuses writes. Raises Absent, and nothing else.
+        """
+        if self.state == "down" or (writes and self.reason):
+            raise Absent(self.reason)
+        patience = _patience.get() if within_s is None else None
+        allowed_s = within_s if within_s is not None else patience.left_s if patience else self.budget_s
+        if allowed_s <= 0:
+            raise Absent("the request's time for Redis is spent")
+        loop = asyncio.get_running_loop()
+        began_s, epoch = loop.time(), self._epoch
+        line: list[Line] = []
+        task = asyncio.create_task(self._run(command, line))
+        self._calls.add(task)
+        task.add_done_callback(self._ended)
+        try:
+            await asyncio.wait((task,), timeout=allowed_s)
+            for _ in range(LAST_TURNS):
+                if task.done():
+                    break
+                await asyncio.sleep(0)
+        finally:
+            task.cancel()  # does nothing to one that is done
+            if patience:
+                patience.left_s -= loop.time() - began_s
+        if not task.done() or task.cancelled():
+            # with less time than the budget, or behind other calls on all lines, it is not Redis that is late
+            if allowed_s >= self.budget_s and (line or not self._lines.open):
+                self._note(Fault("gone", f"no answer within {allowed_s * 1000:.0f} ms"), epoch)
+            raise Absent("no answer in time")
+        if error := task.exception():
+            raise self._blame(error, epoch) from error
+        return task.result()
+
+    def script(self, lua: str) -> Script:
+        """A Lua script that runs in Redis as one step."""
+        return Script(self, lua)
+
+    async def _run(self, command: Callable[[Redis], Awaitable[T]], taken: list[Line]) -> T:
+        line = await self._lines.take()
+        taken.append(line)
+        try:
+            result = await command(line.client)
+        except BaseException:
+            await self._lines.discard(line)
+            raise
+        self._lines.give(line)
+        return result
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._calls.discard(task)
+        if not task.cancelled():
+            task.exception()  # of a call that nobody waits for any more: seen
+
+    # --- how it is ---
+
+    def _blame(self, error: BaseException, epoch: int) -> Absent:
+        """Draw the conclusions from a call, begun in `epoch`, that failed."""
+        fault = judge(error)
+        if fault.extent != "once":
+            self._note(fault, epoch)
+        elif fault.reason not in self._told:
+            self._told.add(fault.reason)
+            logger.warning("Redis: %s (%s)", fault.reason, str(error)[:TOLD])
+        return Absent(fault.reason)
+
+    def _no_line(self, error: Exception) -> None:
+        self._note(_of_opening(error), self._epoch)
+
+    def _note(self, fault: Fault, epoch: int) -> None:
+        """What a call found out; one begun before the last change says nothing about now."""
+        if epoch == self._epoch and (fault.extent == "gone" or not self.reason):
+            self._become(fault)
+
+    def _become(self, fault: Fault | None) -> None:
+        """Remember how Redis is, None: well. What is new is logged, once, and probed until it is well again."""
+        state: Literal["up", "down"] = "down" if fault and fault.extent == "gone" else "up"
+        reason = fault.reason if fault else ""
+        if (state, bool(reason)) != (self.state, bool(self.reason)):
+            self._epoch += 1
+            self.since = self._clock.now()
+            if state == "down":
+                logger.warning("Redis is not used: %s; speech goes on without it", reason)
+            elif reason:
+                logger.warning("Redis is read, but not written: %s; speech goes on", reason)
+            else:
+                logger.warning("Redis is used again")
+        self.state, self.reason = state, reason
+        if reason and self._probing is None:
+            self._probing = asyncio.create_task(self._probe_until_well(), name="probe Redis")
+
+    async def _probe_until_well(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._well_since_s > FORGET_S:
+            self._wait_s = FIRST_PROBE_S
+        while self.reason:
+            await self._lines.drop_free()  # after a failure they may be dead without showing it
+            await asyncio.sleep(self._wait_s)
+            self._wait_s = min(self._wait_s * 2, LAST_PROBE_S)
+            self._become(await self._probe())
+        self._well_since_s = loop.time()
+        self._probing = None
+
+    async def _probe(self) -> Fault | None:
+        """Does a new line do all that is asked of one, as fast as it must. None: yes."""
+        line = Line(self._connect())
+        try:
+            await line.open()
+        except Exception as error:
+            return _of_opening(error)
+        try:
+            async with asyncio.timeout(self.budget_s):
+                fault = await self._try_out(line.client)
+        except Exception as error:
+            await line.close()
+            return judge(error)
+        self._lines.add(line)
+        return fault
+
+    async def _try_out(self, client: Redis) -> Fault | None:
+        token = uuid.uuid4().bytes
+        pipeline = client.pipeline(transaction=False)
+        pipeline.ping()
+        pipeline.set(self._probe_key, token, px=5000)
+        pipeline.get(self._probe_key)
+        pipeline.eval("return 1", 0)
+        pong, written, read, one = answers = await pipeline.execute(raise_on_error=False)
+        faults = [judge(answer) for answer in answers if isinstance(answer, Exception)]
+        if faults:
+            return next((fault for fault in faults if fault.extent == "gone"), Fault("refused", faults[0].reason))
+        return None if (pong, written, read, one) == (True, True, token, 1) else NONSENSE
+
+
+class Script:
+    """A Lua script, sent whole only to a Redis that does not know it yet."""
+
+    def __init__(self, store: Store, lua: str) -> None:
+        self._store, self._lua = store, lua
+        self._sha = hashlib.sha1(lua.encode(), usedforsecurity=False).hexdigest()  # by which Redis names it
+
+    async def __call__(
+        self, keys: Sequence[str | bytes], args: Sequence[str | bytes | int | float], within_s: float | None = None
+    ) -> Any:
+        """What the script returns. Raises Absent; also, without asking, while Redis refuses writes."""
+
+        async def run(client: Redis) -> Any:
+            try:
+                return await client.evalsha(self._sha, len(keys), *keys, *args)
+            except NoScriptError:
+                return await client.eval(self._lua, len(keys), *keys, *args)
+
+        return await self._store.call(run, within_s, writes=True)
+
+
+def _of_opening(error: Exception) -> Fault:
+    """Whatever goes wrong while a line is opened, there is none."""
+    fault = judge(error)
+    return fault if fault.extent == "gone" else Fault("gone", UNGREETED)

@@ -1,0 +1,238 @@
+"""The store against a real Redis that is stopped, paused, killed, full, read-only and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from gateway.redis.lines import MOST_LINES
+from gateway.redis.store import Absent, Store
+from tests.redis_at_hand import RedisServer, until
+
+MakeStore = Callable[..., Store]
+
+
+async def get(store: Store, key: str, **how: Any) -> Any:
+    return await store.call(lambda client: client.get(key), **how)
+
+
+async def put(store: Store, key: str, value: str | bytes = "value") -> Any:
+    return await store.call(lambda client: client.set(key, value), writes=True)
+
+
+async def test_a_call_gives_what_the_command_makes(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    store = make_store(shared_redis.url)
+    await store.start()
+    assert await put(store, "k", "v") is True
+    assert await get(store, "k") == b"v"
+    assert (store.state, store.reason) == ("up", "")
+
+
+async def test_a_unix_socket_will_do(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    store = make_store(shared_redis.unix_url)
+    await put(store, "k", "v")
+    assert await get(store, "k") == b"v"
+
+
+async def test_many_at_once_share_few_connections(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    store = make_store(shared_redis.url, budget_ms=5000)
+    await asyncio.gather(*(put(store, f"k{n}", f"v{n}") for n in range(300)))
+    got = await asyncio.gather(*(get(store, f"k{n}") for n in range(300)))
+    assert got == [f"v{n}".encode() for n in range(300)]
+    with shared_redis.client() as client:
+        assert len(client.client_list()) <= MOST_LINES + 1
+
+
+async def test_a_redis_that_is_not_there_is_down_and_why(make_store: MakeStore, redis_server: RedisServer) -> None:
+    redis_server.kill()
+    store = make_store(redis_server.url)
+    await store.start()
+    assert (store.state, store.reason) == ("down", "it cannot be reached: Connection refused")
+    with pytest.raises(Absent, match="Connection refused"):
+        await get(store, "k")
+
+
+async def test_it_is_taken_up_again_by_itself_and_each_change_is_logged_once(
+    redis_server: RedisServer, make_store: MakeStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "voxgate")
+    store = make_store(redis_server.url)
+    await put(store, "k")
+    redis_server.kill()
+    for _ in range(20):
+        with pytest.raises(Absent):
+            await get(store, "k")
+    assert store.state == "down"
+    redis_server.start()
+    await until(lambda: store.state == "up")
+    assert await get(store, "k") is None
+    gone, back = [record.message for record in caplog.records]
+    assert "is not used" in gone
+    assert "used again" in back
+
+
+async def test_a_paused_redis_costs_one_budget_and_then_nothing(
+    redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    store = make_store(redis_server.url, budget_ms=50)
+    await store.start()
+    redis_server.pause()
+    with store.patience() as patience:
+        with pytest.raises(Absent, match="in time"):
+            await get(store, "k")
+        assert patience.left_s <= 0
+        left_s = patience.left_s
+        for _ in range(5):
+            with pytest.raises(Absent, match="no answer within 50 ms"):
+                await get(store, "k")
+        assert patience.left_s == left_s
+    redis_server.resume()
+    await until(lambda: store.state == "up")
+    assert await get(store, "k") is None
+
+
+async def test_a_request_waits_for_all_its_calls_together(shared_redis: RedisServer, make_store: MakeStore) -> None:
+    store = make_store(shared_redis.url, budget_ms=200)
+    await store.start()
+
+    async def slow(client: Redis) -> None:
+        await client.ping()
+        await asyncio.sleep(0.15)
+
+    with store.patience():
+        await store.call(slow)
+        with pytest.raises(Absent):
+            await store.call(slow)  # 50 ms are left
+        with pytest.raises(Absent, match="spent"):
+            await store.call(slow)
+    assert store.state == "up"  # it was never later than the budget
+    await get(store, "k")  # a call outside has a budget of its own
+
+
+async def test_a_reply_that_comes_late_is_never_read_by_another_call(
+    redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    store = make_store(redis_server.url, budget_ms=30)
+    await store.start()
+    for n in range(40):
+        await put(store, f"k{n}", f"v{n}")
+    for turn in range(10):
+        redis_server.pause()
+        calls = [asyncio.create_task(get(store, f"k{n}", within_s=0.02)) for n in range(40)]
+        await asyncio.sleep(0)
+        for task in calls[::3]:  # a client that leaves
+            task.cancel()
+        if turn % 2:  # the replies race with the end of the time
+            redis_server.resume()
+        late = await asyncio.gather(*calls, return_exceptions=True)
+        redis_server.resume()
+        assert all(isinstance(one, BaseException) or one == f"v{n}".encode() for n, one in enumerate(late))
+        await until(lambda: store.state == "up")
+        got = await asyncio.gather(*(get(store, f"k{n}", within_s=5) for n in range(40)))
+        assert got == [f"v{n}".encode() for n in range(40)]
+
+
+async def test_a_full_redis_is_read_and_says_so(make_redis: Callable[..., RedisServer], make_store: MakeStore) -> None:
+    server = make_redis("maxmemory-policy noeviction")
+    store = make_store(server.url)
+    await store.start()
+    await put(store, "k", "v")
+    with server.client() as client:
+        client.config_set("maxmemory", 1)
+        with pytest.raises(Absent, match="full"):
+            await put(store, "k2")
+        assert (store.state, store.reason[:5]) == ("up", "full:")
+        assert await get(store, "k") == b"v"
+        client.config_set("maxmemory", 0)
+    await until(lambda: not store.reason)
+    await put(store, "k2")
+
+
+async def test_a_replica_is_read_and_says_so(
+    redis_server: RedisServer, make_redis: Callable[..., RedisServer], make_store: MakeStore
+) -> None:
+    replica = make_redis(f"replicaof 127.0.0.1 {redis_server.port}")
+    store = make_store(replica.url)
+    await store.start()
+    assert (store.state, store.reason[:10]) == ("up", "read-only:")
+    assert await get(store, "k") is None
+    with pytest.raises(Absent, match="replica"):
+        await put(store, "k")
+    with replica.client() as client:
+        client.replicaof("NO", "ONE")
+    await until(lambda: not store.reason)
+
+
+@pytest.mark.parametrize("environ", [{}, {"PASSWORD": "wrong"}])
+async def test_a_wrong_password_is_told_without_it(
+    make_redis: Callable[..., RedisServer],
+    make_store: MakeStore,
+    environ: dict[str, str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = make_redis("requirepass right-and-secret")
+    store = make_store(server.url, environ, password_env="PASSWORD")
+    await store.start()
+    assert store.state == "down"
+    assert "redis.password_env" in store.reason
+    assert "wrong" not in caplog.text
+    assert str(server.port) not in caplog.text
+
+
+async def test_the_password_comes_from_the_environment(
+    make_redis: Callable[..., RedisServer], make_store: MakeStore
+) -> None:
+    server = make_redis("requirepass right-and-secret")
+    store = make_store(server.url, {"PASSWORD": "right-and-secret"}, password_env="PASSWORD")
+    await put(store, "k", "v")
+    assert await get(store, "k") == b"v"
+
+
+async def test_a_script_is_sent_again_to_a_redis_that_forgot_it(
+    redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    store = make_store(redis_server.url)
+    add = store.script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
+    assert await add(["n"], [2]) == 2
+    with redis_server.client() as client:
+        client.script_flush()
+    assert await add(["n"], [3]) == 5
+
+
+async def test_an_answer_of_the_wrong_kind_is_absent_for_this_call_alone(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    store = make_store(shared_redis.url)
+    with shared_redis.client() as client:
+        client.rpush("list", "x")
+        client.set("word", "not a number")
+    with pytest.raises(Absent):
+        await get(store, "list")
+
+    async def number(client: Redis) -> int:
+        return int(await client.get("word"))
+
+    with pytest.raises(Absent):
+        await store.call(number)
+    assert store.state == "up"
+    assert await get(store, "word") == b"not a number"
+
+
+@pytest.mark.parametrize("says", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"+PONG\r\n" * 9, b"\x00\xff" * 50, b""])
+async def test_a_server_that_answers_nonsense_is_down(make_store: MakeStore, says: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(says)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        store = make_store(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        await store.start()
+        assert store.state == "down"
+        with pytest.raises(Absent):
+            await get(store, "k")
