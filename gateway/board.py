@@ -91,9 +91,11 @@ class Board:
         """Take an engine out of rotation; its row may be put on another board."""
         return self._rows.pop(name)
 
-    def put(self, row: Row) -> None:
-        """Take in a row of another board, in the place of the one of that name if there is one."""
+    def put(self, row: Row) -> Row | None:
+        """Take in a row of another board; returns the one of that name whose place it takes."""
+        displaced = self._rows.get(row.name)
         self._rows[row.name] = row
+        return displaced
 
     def set_cost(self, name: str, cost_per_1k_chars: float) -> None:
         row = self._rows[name]

@@ -1,7 +1,7 @@
 """The clock, injected wherever a time is kept, so that tests can turn its hands.
 
 Durations inside one wait (what a timeout allows and what is left of it, how long an engine stayed up) are told by the
-event loop's own clock instead, in `gateway.guards` and `gateway.fleet`: the timers that end such a wait run by it, and
+event loop's own clock instead, in `gateway.guards` and `gateway.keeper`: the timers that end such a wait run by it, and
 a second clock would not agree with them, least of all under a loop whose time a test makes jump.
 """
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from gateway.board import Board
 from gateway.configuration.load import Config
-from gateway.fleet import Member, somebody_returns
+from gateway.member import Member, somebody_returns
 from gateway.prepared import Preparing
 from policies.types import Snapshot
 
