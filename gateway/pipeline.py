@@ -28,6 +28,7 @@ from gateway.era import Era
 from gateway.failover import Failover, Spoken, no_engine
 from gateway.guards import Allowance
 from gateway.limits.permit import FREE, Permit
+from gateway.player import Player
 from gateway.prepared import Decision, Prepared, with_draw
 from gateway.record import Attempt, Served
 from gateway.reply import EncodedStream, Reply
@@ -172,7 +173,7 @@ class Speech:
     async def _stream(self) -> AsyncGenerator[bytes, None]:
         """Encoded pieces as they come; the whole is kept when it ended well and one engine spoke it all."""
         gathered: list[bytes] = []
-        served = self.served
+        served, player = self.served, Player(self.served)
         try:
             async with aclosing(encode(self.spoken(), open_encoder(self.request.format, self._rate))) as pieces:
                 async for piece in pieces:
@@ -189,7 +190,10 @@ class Speech:
                         gathered.append(piece)
                     else:
                         gathered.clear()
+                    if self.request.stream:
+                        player.hear(self._elapsed_s())
                     yield piece
+                    player.ask(self._elapsed_s())
             await self._keep(gathered)
         except BaseException as error:
             await self.end(error)

@@ -56,6 +56,8 @@ class Served:
     bytes_out: int = 0
     first_audio_s: float | None = None  # since the request came in
     total_s: float | None = None
+    underruns: int = 0  # times that a player would have had nothing to play: see gateway/player.py
+    underrun_s: float = 0.0  # and for how long altogether
     cost: float = 0.0
     outcome: Outcome = "running"
     error: str = ""  # code

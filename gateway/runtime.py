@@ -6,7 +6,8 @@ import asyncio
 import errno
 import logging
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -37,6 +38,8 @@ class Runtime:
     fleet: Fleet
     cache: Cache
     outcomes: Outcomes
+    #: of our own, such as metrics: called with each finished request, before plugins are
+    listeners: list[Callable[[Served], None]] = field(default_factory=list)
 
     @classmethod
     def build(cls, config: Config, registry: Registry, clock: Clock | None = None) -> Runtime:
@@ -87,7 +90,9 @@ class Runtime:
         await self.aclose()
 
     def tell_served(self, served: Served) -> None:
-        """Call every plugin's `on_served`; what one raises is logged."""
+        """Call our own listeners and every plugin's `on_served`; what one of those raises is logged."""
+        for listener in self.listeners:
+            listener(served)
         for name, hook in self.registry.served_hooks():
             try:
                 hook(record=served)

@@ -419,3 +419,23 @@ async def test_the_wait_for_an_engine_is_part_of_the_time_allowed(
 async def test_an_engine_named_without_a_voice_of_it_is_refused(bench: Bench) -> None:
     with pytest.raises(InvalidRequest, match="names an engine and no voice"):
         await say(await bench.runtime({"a": Scripted([chunk()])}), voice="a:")
+
+
+@pytest.mark.parametrize(("stream", "underruns"), [(True, 2), (False, 0)])
+async def test_a_stream_that_runs_dry_says_how_often_and_for_how_long(
+    bench: Bench, stream: bool, underruns: int
+) -> None:
+    clock = VirtualClock()
+
+    class Slow(Scripted):
+        async def synthesize(self, request):  # type: ignore[no-untyped-def]
+            clock.advance(1.0)
+            async for one in super().synthesize(request):
+                yield one
+
+    runtime = await bench.runtime({"a": Slow([chunk(ms=400)])})
+    runtime.clock = clock
+    reply = await speak(request(stream=stream), runtime, "id")
+    await reply.whole()
+    assert reply.served.underruns == underruns
+    assert reply.served.underrun_s == pytest.approx(underruns * 0.6)
