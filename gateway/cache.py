@@ -16,6 +16,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Protocol
 
@@ -31,29 +32,31 @@ class Clip:
     voice: str
     audio_s: float
 
-    def pack(self) -> bytes:
-        """As bytes for a store outside this process: lengths, names, seconds, then the file."""
-        engine, voice = self.engine.encode(), self.voice.encode()
-        return MAGIC + HEADER.pack(len(engine), len(voice), self.audio_s, len(self.data)) + engine + voice + self.data
+    def pack(self, key: str) -> bytes:
+        """As bytes for a store outside this process: lengths, the clip's key, names, seconds, then the file."""
+        names = key.encode(), self.engine.encode(), self.voice.encode()
+        head = HEADER.pack(*map(len, names), self.audio_s, len(self.data))
+        return b"".join((MAGIC, head, *names, self.data))
 
     @classmethod
-    def unpack(cls, packed: bytes) -> Clip:
-        """The inverse. Raises ValueError when the bytes are not a whole clip."""
+    def unpack(cls, packed: bytes, key: str) -> Clip:
+        """The inverse. Raises ValueError when the bytes are not a whole clip, or are that of another key."""
         try:
             if packed[: len(MAGIC)] != MAGIC:
                 raise ValueError("not a clip")
-            engine, voice, audio_s, length = HEADER.unpack_from(packed, len(MAGIC))
-            at = len(MAGIC) + HEADER.size
-            names, data = packed[at : at + engine + voice], packed[at + engine + voice :]
-            if len(data) != length:
-                raise ValueError("the clip is cut short")
-            return cls(data, names[:engine].decode(), names[engine:].decode(), audio_s)
+            *lengths, audio_s, length = HEADER.unpack_from(packed, len(MAGIC))
+            ends = list(accumulate(lengths, initial=len(MAGIC) + HEADER.size))
+            bound, engine, voice = (packed[start:end].decode() for start, end in pairwise(ends))
+            data = packed[ends[-1] :]
+            if bound != key or len(data) != length:
+                raise ValueError("cut short, or another clip")
+            return cls(data, engine, voice, audio_s)
         except struct.error as error:
             raise ValueError("the clip is cut short") from error
 
 
-MAGIC = b"VXC1"
-HEADER = struct.Struct("<HHdQ")
+MAGIC = b"VXC2"
+HEADER = struct.Struct("<HHHdQ")
 
 #: bytes of clips that may wait for a slow store, and seconds that it is given at the end
 WAITING_BYTES, LAST_WRITES_S = 64_000_000, 5.0
@@ -154,7 +157,7 @@ class DiskCache:
     async def put(self, key: str, clip: Clip) -> None:
         async with self._putting:
             try:
-                await asyncio.to_thread(self._write, key, clip.pack())
+                await asyncio.to_thread(self._write, key, clip.pack(key))
             except OSError as error:
                 logger.warning("cannot keep a clip under %s: %s; speaking goes on without", self._folder, error)
 
@@ -168,7 +171,7 @@ class DiskCache:
         for index, key in enumerate(keys):
             path = self._path(key)
             try:
-                clip = Clip.unpack(path.read_bytes())
+                clip = Clip.unpack(path.read_bytes(), key)
             except FileNotFoundError:
                 continue
             except ValueError:

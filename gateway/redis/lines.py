@@ -25,6 +25,8 @@ from gateway.configuration.settings import Redis as Settings
 MOST_LINES = 32
 #: seconds that connecting, TLS and the greeting may take together
 OPEN_S = 1.0
+#: bytes read at once: a clip in one or two steps instead of in pieces of 32 kB
+READ_BYTES = 262_144
 
 
 class Line:
@@ -153,6 +155,7 @@ def connecting(settings: Settings, environ: Mapping[str, str]) -> Callable[[], A
         "retry": Retry(NoBackoff(), 0),
         "socket_timeout": None,  # a call has one bound, in `Store.call`; here each read would have one more
         "socket_connect_timeout": OPEN_S,
+        "socket_read_size": READ_BYTES,
         "driver_info": None,  # two commands less at each opening
     }
     if address.path:
