@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -30,10 +31,10 @@ class RedisCache:
         if not keys:
             return None
 
-        async def fetch(client: Redis) -> list[bytes | None]:
+        async def fetch(client: Redis) -> list[Any]:
             if len(keys) == 1:
                 return [await client.get(self._prefix + keys[0])]
-            return list(await client.mget([self._prefix + key for key in keys]))
+            return await client.mget([self._prefix + key for key in keys])
 
         try:
             values = await self._store.call(fetch)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from gateway.outcomes import MemoryOutcomes
-from gateway.record import Served
+from gateway.record import Attempt, Served
 from tests.virtual import VirtualClock
 
 
@@ -39,3 +41,14 @@ async def test_an_outcome_is_forgotten_after_its_time() -> None:
     assert await outcomes.get("a") is None
     await outcomes.put(served("b"))
     assert list(outcomes._kept) == ["b"]
+
+
+async def test_large_records_push_out_older_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.outcomes.MOST_BYTES", 100_000)
+    outcomes = MemoryOutcomes(10_000, 60, VirtualClock())
+    for n in range(10):
+        one = served(str(n))
+        one.attempts = [Attempt("espeak", "v", clause, 0.0, error="busy") for clause in range(100)]
+        await outcomes.put(one)
+    found = [await outcomes.get(str(n)) is not None for n in range(10)]
+    assert found == [False] * 8 + [True] * 2
