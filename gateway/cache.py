@@ -85,7 +85,7 @@ class MemoryCache:
     """
 
     def __init__(self, limit_bytes: int, behind: Cache | None = None) -> None:
-        self._limit_bytes, self._behind = limit_bytes, behind
+        self.limit_bytes, self._behind = limit_bytes, behind
         self._clips: OrderedDict[str, Clip] = OrderedDict()
         self._writing: dict[asyncio.Task[None], int] = {}  # and the bytes of each
         self.held_bytes = 0
@@ -119,12 +119,12 @@ class MemoryCache:
             logger.error("keeping a clip failed", exc_info=error)
 
     def _keep(self, key: str, clip: Clip) -> None:
-        if len(clip.data) > self._limit_bytes:
+        if len(clip.data) > self.limit_bytes:
             return
         old = self._clips.pop(key, None)
         self.held_bytes += len(clip.data) - (len(old.data) if old else 0)
         self._clips[key] = clip
-        while self.held_bytes > self._limit_bytes:
+        while self.held_bytes > self.limit_bytes:
             _, out = self._clips.popitem(last=False)
             self.held_bytes -= len(out.data)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -51,7 +52,7 @@ class RedisOutcomes:
             return served
 
         async def fetch(client: Redis) -> Served | None:
-            packed = await client.get(self._prefix + request_id)
+            packed: Any = await client.get(self._prefix + request_id)
             return None if packed is None else unpack_outcome(packed)
 
         try:
