@@ -19,9 +19,10 @@ from gateway.cache import Cache, DiskCache, MemoryCache
 from gateway.clock import Clock, SystemClock
 from gateway.configuration.load import Config
 from gateway.era import Era
-from gateway.fleet import Fleet
+from gateway.fleet import Changes, Fleet
 from gateway.outcomes import MemoryOutcomes, Outcomes
 from gateway.record import Served
+from gateway.reload import LOOK_EVERY_S, Reloader
 from gateway.text.prepare import prepare_text
 
 logger = logging.getLogger("voxgate.runtime")
@@ -40,10 +41,16 @@ class Runtime:
     outcomes: Outcomes
     #: of our own, such as metrics: called with each finished request, before plugins are
     listeners: list[Callable[[Served], None]] = field(default_factory=list)
+    reloader: Reloader = field(init=False)
 
     @classmethod
-    def build(cls, config: Config, registry: Registry, clock: Clock | None = None) -> Runtime:
-        """All parts from a configuration; nothing is started, nothing is loaded. Needs a running event loop."""
+    def build(
+        cls, config: Config, registry: Registry, clock: Clock | None = None, look_every_s: float = LOOK_EVERY_S
+    ) -> Runtime:
+        """All parts from a configuration; nothing is started, nothing is loaded. Needs a running event loop.
+
+        `look_every_s`: seconds between two looks at the configuration's files, while `reloader` is open.
+        """
         clock = clock or SystemClock()
         board = Board(clock)
         settings = config.settings
@@ -53,12 +60,25 @@ class Runtime:
             behind = DiskCache(settings.cache.path, settings.cache.disk_mb * 1_000_000)
         cache = MemoryCache(settings.cache.memory_mb * 1_000_000, behind)
         outcomes = MemoryOutcomes(settings.outcomes.keep, settings.outcomes.keep_s, clock)
-        return cls(Era(config, fleet.members, board), registry, clock, board, fleet, cache, outcomes)
+        runtime = cls(Era(config, fleet.members, board), registry, clock, board, fleet, cache, outcomes)
+        runtime.reloader = Reloader(config, runtime.adopt, registry, clock, look_every_s)
+        fleet.on_succession = lambda: runtime._begin_era(runtime.config)
+        return runtime
 
     @property
     def config(self) -> Config:
         """The configuration in force now."""
         return self.era.config
+
+    def adopt(self, config: Config) -> Changes:
+        """Put another configuration into force for requests that come from now on, in one step of the event loop."""
+        changes = self.fleet.apply(config.engines)
+        self._begin_era(config)
+        return changes
+
+    def _begin_era(self, config: Config) -> None:
+        self.era.end()
+        self.era = Era(config, self.fleet.members, self.board)
 
     def make_folders(self) -> None:
         """Make the folder for sockets of workers, and that of the cache. Raises OSError with advice when the first

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
 
+from gateway.http.admin import admin_endpoints
 from gateway.http.docs import openapi_config
 from gateway.http.errors import HANDLERS
 from gateway.http.health import health_endpoints
@@ -39,14 +40,19 @@ EXPOSED_HEADERS = [
 
 def create_app(runtime: Runtime) -> Litestar:
     """The gateway as an ASGI application. Starts nothing before its lifespan begins."""
-    api = [speech_endpoint(runtime), *inquiry_endpoints(runtime), *listing_endpoints(runtime)]
+    api = [
+        speech_endpoint(runtime),
+        *inquiry_endpoints(runtime),
+        *listing_endpoints(runtime),
+        *admin_endpoints(runtime),
+    ]
 
     @asynccontextmanager
     async def living(_: Litestar) -> AsyncGenerator[None, None]:
         server_log = logging.getLogger("uvicorn.error")
         server_log.addFilter(says_more_than_we)
         try:
-            async with runtime:
+            async with runtime, runtime.reloader:
                 yield
         finally:
             server_log.removeFilter(says_more_than_we)

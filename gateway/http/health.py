@@ -10,6 +10,7 @@ from gateway.http.access import sees_details
 from gateway.http.errors import error_object
 from gateway.http.ids import request_id_of
 from gateway.runtime import Runtime
+from policies.types import EngineState
 
 #: probes ask with either
 _METHODS = [HttpMethod.GET, HttpMethod.HEAD]
@@ -30,8 +31,10 @@ def health_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
         able = any(state.state == "up" for state in states.values())
         about: dict[str, Any] = {}
         if sees_details(request.scope):
-            told = {name: {"state": state.state, "reason": state.reason or None} for name, state in states.items()}
-            about = {"engines": told}
+            told = {name: _state(state) for name, state in states.items()}
+            for name, state in runtime.fleet.successors().items():
+                told[name]["successor"] = _state(state)  # of an engine that was changed and speaks on as it was
+            about = {"engines": told, "config": _config(runtime)}
         if able:
             return Response({"ready": True, **about})
         request_id = request_id_of(request.scope)
@@ -39,3 +42,18 @@ def health_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
         return Response(error | {"ready": False, **about}, status_code=503, headers={"x-request-id": request_id})
 
     return [alive, ready]
+
+
+def _state(state: EngineState) -> dict[str, Any]:
+    return {"state": state.state, "reason": state.reason or None}
+
+
+def _config(runtime: Runtime) -> dict[str, Any]:
+    """What is in force, and what the files say otherwise."""
+    reloader = runtime.reloader
+    return {
+        "loaded": reloader.loaded.isoformat(timespec="milliseconds"),
+        "ok": reloader.last.ok,
+        "problems": [str(problem) for problem in reloader.last.problems],
+        "restart_pending": list(reloader.restart_pending),
+    }

@@ -133,7 +133,7 @@ def running(directory: Path, **files: str) -> Iterator[Gateway]:
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         async def serve() -> None:
-            runtime = Runtime.build(config, registry)
+            runtime = Runtime.build(config, registry, look_every_s=0.05)
             settings = uvicorn.Config(
                 create_app(runtime),
                 http="httptools",
