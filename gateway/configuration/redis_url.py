@@ -1,4 +1,4 @@
-"""The url of a Redis, read into its parts. Pure: connects nowhere, and knows no library of Redis."""
+"""The url of a Redis, read into its parts. Connects nowhere, and knows no library of Redis."""
 
 from __future__ import annotations
 

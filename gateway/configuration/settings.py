@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from gateway.configuration.redis_url import read_redis_url
+
 AtLeastOne = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
 
@@ -21,8 +23,14 @@ def _network(text: str) -> str:
 
 
 def _redis_url(text: str) -> str:
-    if text and not text.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must begin with redis://, rediss:// or unix://, or be empty")
+    if text:
+        read_redis_url(text)
+    return text
+
+
+def _collector(text: str) -> str:
+    if text and not text.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://, or be empty")
     return text
 
 
@@ -135,6 +143,25 @@ class ServedLog(Section):
     texts: bool = Field(False, description="write the texts too, not only facts about them")
 
 
+class Log(Section):
+    """What is written to stderr."""
+
+    format: Literal["text", "json"] = Field("text", description="`text`: for people; `json`: an object a line")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="of the gateway's own lines; libraries are heard from warnings on"
+    )
+
+
+class Tracing(Section):
+    """Spans of each request, sent by OTLP over HTTP. Needs the extra `otel`."""
+
+    otlp_endpoint: Annotated[str, AfterValidator(_collector)] = Field(
+        "",
+        description="address of a collector, such as `http://localhost:4318`; empty: as `OTEL_EXPORTER_OTLP_ENDPOINT` "
+        "says, else none",
+    )
+
+
 class Settings(Section):
     """gateway.yaml: read at start, and again only by a restart."""
 
@@ -156,6 +183,8 @@ class Settings(Section):
     input: Input = Field(Input(), description="the largest request")
     outcomes: Outcomes = Field(Outcomes(), description="how long the outcome of a request can be looked up")
     served_log: ServedLog = Field(ServedLog(), description="one line per request in served.jsonl")
+    log: Log = Field(Log(), description="what is written to stderr")
+    tracing: Tracing = Field(Tracing(), description="spans of each request")
     drain_s: Annotated[float, Field(ge=0)] = Field(
         30.0, description="seconds that what speaks may take to finish at SIGTERM"
     )
