@@ -106,6 +106,10 @@ class MemoryCache:
                 return deeper
         return found
 
+    def holds(self, keys: Sequence[str]) -> bool:
+        """Is one of them in memory."""
+        return any(key in self._clips for key in keys)
+
     async def put(self, key: str, clip: Clip) -> None:
         self._keep(key, clip)
         if self._behind is not None and sum(self._writing.values()) <= WAITING_BYTES:

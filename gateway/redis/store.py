@@ -25,6 +25,7 @@ from redis.exceptions import NoScriptError
 
 from gateway.clock import Clock
 from gateway.configuration.settings import Redis as Settings
+from gateway.redis.absent import Absent as Absent
 from gateway.redis.faults import NONSENSE, UNGREETED, Fault, judge
 from gateway.redis.lines import Line, Lines, connecting
 
@@ -40,10 +41,6 @@ FORGET_S = 30.0
 LAST_TURNS = 8
 #: bytes of what is logged of a command that Redis refused
 TOLD = 120
-
-
-class Absent(Exception):
-    """Redis cannot be used for this call, now; go on without it. The message says why, and holds no secret."""
 
 
 @dataclass(slots=True)
