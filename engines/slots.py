@@ -126,9 +126,16 @@ class Slots:
         except asyncio.CancelledError:
             if turn.cancelled():
                 line.remove(turn)
-            else:  # the turn came in the same moment: pass it on
+            elif turn.exception() is None:  # the turn came in the same moment: pass it on
                 self.release()
             raise
+
+    def turn_away(self, reason: Callable[[], Exception]) -> None:
+        """Send all who wait away, each with an exception of its own. Who has a slot keeps it."""
+        for line in (self._going_on, self._waiting):
+            for turn in [one for one in line if not one.done()]:
+                line.remove(turn)
+                turn.set_exception(reason())
 
     def release(self) -> None:
         """Give one slot back; the first in line has it at once."""

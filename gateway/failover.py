@@ -1,10 +1,14 @@
 """Speaks a script, clause by clause, with the engines of a plan: when one fails, the next goes on.
 
-Until the first audio is heard, any engine may be tried. After it, the rule's `on_interruption` decides:
+Until the first audio is heard, any engine may be tried, and the next one may be started beside a silent one
+(`hedge_after_ms`). After it, the rule's `on_interruption` decides:
 
     continue  a clause is released when its engine has finished it, so the unfinished clause of an engine that died is
               spoken whole by the next one: nothing is heard twice, nothing is lost
     abort     audio is released as it comes, and a failure breaks the speech off
+
+An engine that failed is done with for this speech; one that only cannot speak a clause is asked for the others again.
+`retries` are tries of the same engine, on another connection, and only while it has given no audio of the clause.
 
 Whoever iterates hears a complete speech or an exception, never a clean end after a part of it. Knows nothing about
 formats, caches or HTTP.
@@ -12,17 +16,24 @@ formats, caches or HTTP.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from engines.contract import AudioChunk, SpeechRequest
 from engines.errors import Interrupted, SpeechError
 from gateway.guards import Allowance, Guarded
-from gateway.record import Attempt, Served
-from gateway.refusals import NoEngine
+from gateway.hedge import hedged
+from gateway.line import Visit
+from gateway.record import HEDGED, Attempt
+from gateway.refusals import NoEngine, OutOfTime
 from gateway.text.script import Clause, Script
-from policies.types import Plan, Step
+from policies.types import Plan, Skip, Step
+
+#: an engine that will be back within this (seconds) by itself is worth coming back for
+SOON_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,22 @@ class Spoken:
     clause: int
     engine: str
     voice: str
+
+
+class Record(Protocol):
+    """What is written down of a speech while it is made."""
+
+    attempts: list[Attempt]
+    clause_engines: list[str]  # who spoke each clause, as far as spoken
+    audio_s: float  # released so far
+
+
+class Loss(NamedTuple):
+    """A try that failed, and why."""
+
+    step: Step
+    attempt: Attempt
+    error: SpeechError
 
 
 @dataclass(slots=True)
@@ -48,123 +75,208 @@ class Failover:
     script: Script
     engines: Mapping[str, Guarded]
     request_of: Callable[[str, Clause], SpeechRequest]
-    served: Served
+    served: Record
     elapsed_s: Callable[[], float]
     left: Allowance
     returns: Callable[[str, float], Awaitable[bool]]
+    _losses: list[Loss] = field(default_factory=list, init=False)
+    _visits: dict[str, Visit] = field(default_factory=dict, init=False)
+    _heard: bool = field(default=False, init=False)
 
     async def speak(self) -> AsyncGenerator[Spoken, None]:
         """Speak all clauses. Raises what the last engine raised while nothing was heard yet (NoEngine when several
         were tried or none was left), Interrupted after that."""
-        steps = list(self.plan.steps)
-        errors: list[SpeechError] = []
-        tries = heard = 0
+        steps = list(self.plan.steps)  # of those who may speak the rest
         waited = False
-        for index, clause in enumerate(self.script.clauses):
-            while True:
-                if not steps:
-                    raise self._nobody_left(errors)
-                attempt = self._begin(steps[0], index, clause)
-                try:
-                    async with aclosing(self._attempt(attempt, clause, begun=heard > 0)) as audio:
-                        async for spoken in audio:
-                            heard += 1
-                            self.served.audio_s += spoken.chunk.seconds
-                            yield spoken
-                except SpeechError as error:
-                    errors.append(error)
-                    tries += 1
-                    self._explain(attempt, error)
-                    if heard and self.plan.terms.on_interruption == "abort":
-                        raise Interrupted(f"the speech broke off: {error.message}") from error
-                    if not self._another(error, heard):
-                        raise
-                    again = error.retry_same and not attempt.audio_s and tries <= self.plan.terms.retries
-                    if not again and len(steps) == 1 and not waited and await self._last_returns(steps[0], error):
-                        waited = again = True
-                    if not again:
-                        steps.pop(0)
+        try:
+            for index, clause in enumerate(self.script.clauses):
+                trying, tries, spoke = list(steps), 0, False  # those who may speak this clause
+                while not spoke:
+                    if not trying:
+                        raise self._nobody_left()
+                    lost: list[Loss] = []
+                    try:
+                        async with aclosing(self._clause(trying, index, clause, lost)) as audio:
+                            async for spoken in audio:
+                                self._heard = True
+                                self.served.audio_s += spoken.chunk.seconds
+                                yield spoken
+                        spoke = True
+                    except SpeechError as error:
+                        tries += 1
+                        self._go_on_after(error)
+                        again = len(lost) == 1 and self._may_retry(lost[0], tries)
+                        if not again and len(trying) == 1 and not waited and await self._last_returns(lost[0]):
+                            waited = again = True
+                        if again:
+                            lost.clear()
+                    for step, _, failure in lost:
+                        trying.remove(step)
                         tries = 0
-                else:
-                    self.served.clause_engines.append(attempt.engine)
-                    tries = 0
-                    break
+                        if failure.code != "unsupported":
+                            steps.remove(step)
+        finally:
+            for engine, visit in self._visits.items():
+                self.engines[engine].row.line.leave(visit)
 
-    async def _attempt(self, attempt: Attempt, clause: Clause, *, begun: bool) -> AsyncGenerator[Spoken, None]:
-        """One engine at one clause: released chunk by chunk, or whole once it is finished."""
-        terms, engine = self.plan.terms, self.engines[attempt.engine]
-        guarded = engine.attempt(terms.first_audio_ms / 1000, terms.gap_ms / 1000, self.left, begun=begun)
-        request = self.request_of(attempt.engine, clause)
-        held: list[AudioChunk] = []
-        async with aclosing(guarded.synthesize(request)) as chunks:
-            async for chunk in chunks:
-                if attempt.first_audio_s is None:
-                    attempt.first_audio_s = self.elapsed_s() - attempt.started_s
-                attempt.audio_s += chunk.seconds
-                if terms.on_interruption == "abort":
-                    yield Spoken(chunk, attempt.clause, attempt.engine, attempt.voice)
+    async def _clause(
+        self, trying: Sequence[Step], index: int, clause: Clause, lost: list[Loss]
+    ) -> AsyncGenerator[Spoken, None]:
+        """One clause by the first who can: chunk by chunk, or whole once it is finished. `lost` takes who failed."""
+        hedge_after_ms, begun = self.plan.terms.hedge_after_ms, len(self.served.attempts)
+        if hedge_after_ms and not self._heard and len(trying) > 1:
+            audio = hedged(self._each(trying, index, clause, lost), hedge_after_ms / 1000)
+        else:
+            audio = self._attempt(trying[0], index, clause, lost)
+        speaker: Attempt | None = None
+        held: list[Spoken] = []
+        async with aclosing(audio) as chunks:
+            async for attempt, chunk in chunks:
+                if speaker is None:
+                    speaker = attempt
+                    self._outran(speaker, self.served.attempts[begun:])
+                spoken = Spoken(chunk, index, attempt.engine, attempt.voice)
+                if self.plan.terms.on_interruption == "abort":
+                    yield spoken
                 else:
-                    held.append(chunk)
-        attempt.ended_s = self.elapsed_s()
-        for chunk in held:
-            yield Spoken(chunk, attempt.clause, attempt.engine, attempt.voice)
+                    held.append(spoken)
+        if speaker is not None:
+            speaker.ended_s = self.elapsed_s()
+            self.served.clause_engines.append(speaker.engine)
+        for spoken in held:
+            yield spoken
 
-    async def _last_returns(self, step: Step, error: SpeechError) -> bool:
+    def _each(
+        self, trying: Sequence[Step], index: int, clause: Clause, lost: list[Loss]
+    ) -> Iterator[AsyncGenerator[tuple[Attempt, AudioChunk], None]]:
+        """The tries of a race: the first may wait in line, the others take a free slot or none."""
+        for place, step in enumerate(trying):
+            yield self._attempt(step, index, clause, lost, hedges=place > 0)
+
+    async def _attempt(
+        self, step: Step, index: int, clause: Clause, lost: list[Loss], *, hedges: bool = False
+    ) -> AsyncGenerator[tuple[Attempt, AudioChunk], None]:
+        """One engine at one clause, as it gives audio, with the record of it."""
+        request, terms, engine = self.request_of(step.engine, clause), self.plan.terms, self.engines[step.engine]
+        attempt = Attempt(step.engine, request.voice, index, started_s=self.elapsed_s())
+        self.served.attempts.append(attempt)
+        visit = self._visit(step.engine, index, request)
+        visit.queues = not hedges
+        # two that wait at the same time must not both take their time from one purse
+        left = (
+            Allowance(self.left.seconds - terms.hedge_after_ms / 1000) if hedges and terms.hedge_after_ms else self.left
+        )
+        guarded = engine.attempt(terms.first_audio_ms / 1000, terms.gap_ms / 1000, left, visit)
+        try:
+            async with aclosing(guarded.synthesize(request)) as chunks:
+                async for chunk in chunks:
+                    if attempt.first_audio_s is None:
+                        attempt.first_audio_s = self.elapsed_s() - attempt.started_s
+                    attempt.audio_s += chunk.seconds
+                    yield attempt, chunk
+        except SpeechError as error:
+            attempt.ended_s = self.elapsed_s()
+            attempt.error, attempt.message = error.code, error.message
+            lost.append(Loss(step, attempt, error))
+            self._losses.append(lost[-1])
+            raise
+        finally:
+            self.left.seconds = min(self.left.seconds, left.seconds)
+
+    def _visit(self, engine: str, index: int, request: SpeechRequest) -> Visit:
+        """The speech in the engine's line, with what of it is still to be spoken."""
+        visit = self._visits.setdefault(engine, Visit())
+        clauses = self.script.clauses
+        per_char_s = self.script.audio_s / request.speed / (sum(len(one.text) for one in clauses) or 1)
+        visit.clause_s = per_char_s * len(clauses[index].text)
+        visit.later_s = per_char_s * sum(len(one.text) for one in clauses[index + 1 :])
+        visit.begun = self._heard
+        return visit
+
+    def _outran(self, speaker: Attempt, round_: Sequence[Attempt]) -> None:
+        """Say of the others in a race why they ended: no error of theirs."""
+        for other in round_:
+            if other is not speaker and not other.error:
+                other.ended_s = self.elapsed_s()
+                other.error, other.message = HEDGED, f"{speaker.engine} gave audio first"
+
+    def _may_retry(self, loss: Loss, tries: int) -> bool:
+        """The same engine once more: on another connection, and only while it has given no audio."""
+        return loss.error.retry_same and not loss.attempt.audio_s and tries <= self.plan.terms.retries
+
+    async def _last_returns(self, loss: Loss) -> bool:
         """An engine that died and is being started again is worth waiting for when there is no other: once."""
-        if not error.retry_same:
+        if not loss.error.retry_same:
             return False
         since_s = self.elapsed_s()
-        back = await self.returns(step.engine, min(self.plan.terms.first_audio_ms / 1000, self.left.seconds))
+        back = await self.returns(loss.step.engine, min(self.plan.terms.first_audio_ms / 1000, self.left.seconds))
         self.left.seconds -= self.elapsed_s() - since_s
         return back
 
-    def _begin(self, step: Step, index: int, clause: Clause) -> Attempt:
-        voice = self.request_of(step.engine, clause).voice
-        attempt = Attempt(step.engine, voice, index, started_s=self.elapsed_s())
-        self.served.attempts.append(attempt)
-        return attempt
-
-    def _explain(self, attempt: Attempt, error: SpeechError) -> None:
-        attempt.ended_s = self.elapsed_s()
-        attempt.error, attempt.message = error.code, error.message
-
-    def _another(self, error: SpeechError, heard: int) -> bool:
-        """May any engine try after this error."""
-        if error.try_next or (error.code == "refused" and self.plan.terms.allow_refused_fallback):
-            return True
-        if heard:
+    def _go_on_after(self, error: SpeechError) -> None:
+        """Raises when no engine may try after this error."""
+        if self._heard and self.plan.terms.on_interruption == "abort":
             raise Interrupted(f"the speech broke off: {error.message}") from error
-        return False
+        if error.try_next or (error.code == "refused" and self.plan.terms.allow_refused_fallback):
+            return
+        if self._heard:
+            raise Interrupted(f"the speech broke off: {error.message}") from error
+        raise error
 
-    def _nobody_left(self, errors: list[SpeechError]) -> SpeechError:
+    def _nobody_left(self) -> SpeechError:
         """The error for the client when every step was tried, or there was none."""
-        if self.served.clause_engines:
-            last = errors[-1].message if errors else "no engine is left"
+        if self._heard:
+            last = self._losses[-1].error.message if self._losses else "no engine is left"
             return Interrupted(f"the speech broke off: {last}")
-        return no_engine(self.plan, errors)
+        if self.left.seconds <= 0:
+            return OutOfTime("the time allowed for this request is over before an engine was back")
+        return no_engine(self.plan, [(loss.step.engine, loss.error) for loss in self._losses], self.engines)
 
 
-def no_engine(plan: Plan, errors: list[SpeechError]) -> NoEngine:
+_NOBODY: Mapping[str, Guarded] = MappingProxyType({})
+
+
+def no_engine(
+    plan: Plan, failures: Sequence[tuple[str, SpeechError]], engines: Mapping[str, Guarded] = _NOBODY
+) -> NoEngine:
     """What to tell a client whom nobody could serve.
 
-    400 when every engine lacks what was asked for; 503 with a time to come back when some engine is only busy; else
-    the status of the last failure, which another try now would meet again.
+    400 when every engine lacks what was asked for; 503 with a time to come back when some engine is only busy, or will
+    be back by itself soon; else the status of the last failure, which another try now would meet again.
     """
     skips = [skip for skip in plan.skipped if skip.code != "excluded"]
+    errors = [error for _, error in failures]
     tried = "; ".join(error.message for error in errors)
     skipped = "; ".join(f"{skip.engine}: {skip.reason}" for skip in skips)
     message = "no engine can speak this: " + ("; ".join(part for part in (tried, skipped) if part) or "none is set up")
-    waits = [error.retry_after_s or 1.0 for error in errors if error.client_may_retry]
-    waits += [1.0 for skip in skips if skip.code in ("busy", "cooling", "too_slow")]
-    if waits:
-        return NoEngine(message, plan, code="busy", retry_after_s=min(waits))
+    if returns := [*_returns(failures, skips)]:
+        back_in_s, code, engine = min(returns)
+        if engine in engines:
+            back_in_s = engines[engine].row.come_back_in(back_in_s)
+        return NoEngine(message, plan, code=code, retry_after_s=back_in_s)
     hard = [error for error in errors if error.code != "unsupported"]
     if hard:
         return NoEngine(message, plan, status=hard[-1].status, code=hard[-1].code)
     param = next((error.param for error in errors if error.param), None)
-    unsupported = [skip for skip in skips if skip.code == "unsupported"]
-    if errors or unsupported:
-        down = [skip for skip in skips if skip.code != "unsupported"]
-        if not down:
-            return NoEngine(message, plan, status=400, code="unsupported", param=param)
+    down = [skip for skip in skips if skip.code != "unsupported"]
+    if (errors or skips) and not down:
+        return NoEngine(message, plan, status=400, code="unsupported", param=param)
+    if down and all(skip.code == "too_slow" for skip in down):
+        return NoEngine(message, plan, status=503, code="too_slow")
     return NoEngine(message, plan, status=503, code="unavailable")
+
+
+def _returns(failures: Sequence[tuple[str, SpeechError]], skips: Sequence[Skip]) -> Iterator[tuple[float, str, str]]:
+    """Of each engine that may be ready later: in how many seconds, the code until then, and its name."""
+    for engine, error in failures:
+        if error.client_may_retry:
+            yield error.retry_after_s or 1.0, "busy", engine
+        elif error.retry_after_s is not None and error.retry_after_s <= SOON_S:
+            yield error.retry_after_s, error.code, engine
+    for skip in skips:
+        if skip.code in ("busy", "cooling"):
+            yield 1.0 if skip.back_in_s is None else skip.back_in_s, "busy", skip.engine
+        elif skip.code == "too_slow" and skip.back_in_s is not None:
+            yield skip.back_in_s, "busy", skip.engine
+        elif skip.code == "down" and skip.back_in_s is not None and skip.back_in_s <= SOON_S:
+            yield skip.back_in_s, "unavailable", skip.engine

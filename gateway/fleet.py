@@ -17,10 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engines.contract import EngineKind
-from gateway.board import Board, Row
+from gateway.board import Board
 from gateway.configuration.engines import EngineEntry
 from gateway.keeper import keep
 from gateway.member import Member, build_member, cost_of, first_of
+from gateway.row import Row
 from policies.types import EngineState
 
 logger = logging.getLogger("voxgate.fleet")

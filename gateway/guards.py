@@ -9,7 +9,8 @@ The order, and why:
               other gateways share the engine, a request may wait once more behind theirs: that is no work either
 
 All accounting ends when the generator closes: for speech, the body is the work. A listener that leaves
-(GeneratorExit, CancelledError) is never counted against an engine. Knows nothing about plans or clients.
+(GeneratorExit, CancelledError) is never counted against an engine. What is counted is written on the engine's row,
+which the guards hold, wherever it stands. Knows nothing about plans or clients.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from engines.contract import AudioChunk, Engine, EngineInfo, SpeechRequest
 from engines.errors import Busy, DeadlineExceeded, EngineFault, SpeechError
 from engines.slots import Slots
 from gateway.board import Board
+from gateway.line import Visit
 from gateway.refusals import OutOfTime
+from gateway.row import Row
+from policies.waiting import room_in_s
 
 #: an engine that gives more audio than this (seconds, and for each character of the text) will never end: speech
 #: takes a tenth of a second for a letter and a third for a Han character or a digit
@@ -58,15 +62,22 @@ class Guarded:
     name: str
     engine: Engine
     slots: Slots
-    board: Board
+    board: Board  # the one that its row is on now
+    row: Row = field(init=False)
 
-    def attempt(self, first_audio_s: float, gap_s: float, left: Allowance, *, begun: bool = False) -> Engine:
-        """The guarded engine for one attempt: seconds to the first audio, of silence, and left of the request.
+    def __post_init__(self) -> None:
+        self.row = self.board.row(self.name)
 
-        `begun`: somebody already hears this speech, so it goes before those who have not begun.
-        """
-        limited = Limited(self.engine, self, first_audio_s, begun)
-        return Breaking(Timed(limited, self, first_audio_s, gap_s, left), self)
+    @property
+    def process(self) -> int | None:
+        """The process that works for the engine now, if it is one of its own: it may move from one to the next."""
+        return getattr(self.engine, "pid", None)
+
+    def attempt(self, first_audio_s: float, gap_s: float, left: Allowance, visit: Visit) -> Engine:
+        """The guarded engine for one clause of a visit: seconds to the first audio, of silence, and left of the
+        request."""
+        limited = Limited(self.engine, self, first_audio_s, left, visit)
+        return Breaking(Timed(limited, self, first_audio_s, gap_s, left), self, visit)
 
 
 class _Around:
@@ -90,29 +101,43 @@ class _Around:
 
 
 class Breaking(_Around):
-    """Counts faults on the board and turns attempts away while the breaker is open."""
+    """Counts faults on the row and turns attempts away while the breaker is open."""
+
+    def __init__(self, inner: Engine, of: Guarded, visit: Visit) -> None:
+        super().__init__(inner, of)
+        self._visit = visit
 
     async def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
-        name = self.of.name
-        probe = self.of.board.admit(name)
+        row = self.of.row
+        probe = row.admit()
         try:
             async with aclosing(self.inner.synthesize(request)) as chunks:
                 async for chunk in chunks:
                     yield chunk
-        # not the board of before: an engine that left rotation meanwhile has one of its own
         except SpeechError as error:
-            self.of.board.failed(name, error, probe=probe)
+            self._judge(error, probe)
             raise
         except Exception as error:
-            fault = EngineFault(f"{name} failed: {type(error).__name__}")
-            self.of.board.failed(name, fault, probe=probe)
+            fault = EngineFault(f"{self.of.name} failed: {type(error).__name__}")
+            self._judge(fault, probe)
             raise fault from error
         except BaseException:  # the listener left: no verdict
             if probe:
-                self.of.board.give_back_probe(name)
+                row.give_back_probe()
             raise
         else:
-            self.of.board.succeeded(name)
+            self._judge(None, probe)
+
+    def _judge(self, error: SpeechError | None, probe: bool) -> None:
+        """Tell the row how it ended; not of a process that another has replaced, which says nothing of that one."""
+        row = self.of.row
+        if self._visit.process not in (None, self.of.process):
+            if probe:
+                row.give_back_probe()
+        elif error is None:
+            row.succeeded()
+        else:
+            row.failed(error, probe=probe)
 
 
 class Timed(_Around):
@@ -120,7 +145,8 @@ class Timed(_Around):
 
     Each wait is wrapped on its own, because a timeout held across a `yield` would cancel a slow listener; and
     time in which the listener does not read is not the engine's. An attempt that got its slot late, or never, was
-    Busy, and one whose client had no more time is OutOfTime: neither is the engine's fault.
+    Busy, and one whose client had no more time is OutOfTime: neither is the engine's fault. But who waited behind one
+    that found the engine mute need not find it out again.
     """
 
     def __init__(self, inner: Limited, of: Guarded, first_audio_s: float, gap_s: float, left: Allowance) -> None:
@@ -151,59 +177,97 @@ class Timed(_Around):
     def _lateness(self, limit_s: float, allowed_s: float) -> SpeechError:
         if limit_s < allowed_s:
             return OutOfTime("the time allowed for this request is over before the speech was")
-        if self._limited.worked_s < limit_s * FAIR_SHARE:
-            return Busy(f"{self.of.name} had no free slot in time", retry_after_s=self.of.slots.retry_after_s)
-        return DeadlineExceeded(f"{self.of.name} gave no audio for {limit_s:g} s")
+        row, limited = self.of.row, self._limited
+        if limited.worked_s >= limit_s * FAIR_SHARE:
+            if not limited.heard and row.mute_since_s is None:
+                row.mute_since_s = limited.turn_s
+            return DeadlineExceeded(f"{self.of.name} gave no audio for {limit_s:g} s")
+        # one that was given up for its silence, and nobody has heard a sound since: it is not the line that is slow
+        if row.mute_since_s is not None and asyncio.get_running_loop().time() - row.mute_since_s >= limit_s:
+            return DeadlineExceeded(f"{self.of.name} gave nobody any audio for {limit_s:g} s")
+        return Busy(f"{self.of.name} had no free slot in time", retry_after_s=row.place_in_s)
 
 
 class Limited(_Around):
-    """At most so many at once, so many in line, Busy at once beyond, and for whom the line would take longer than
-    `first_audio_s`; measures the engine while a slot is held.
+    """At most so many at once and so many in line; Busy at once for whom there is no place, or too long a line for the
+    time it has. Measures the engine while a slot is held.
 
     A stream without audio, or without an end, is an EngineFault here too: an engine in this process is not held to
     the contract by a worker, and a clause is held in memory until it is finished.
     """
 
-    def __init__(self, inner: Engine, of: Guarded, first_audio_s: float, begun: bool) -> None:
+    def __init__(self, inner: Engine, of: Guarded, first_audio_s: float, left: Allowance, visit: Visit) -> None:
         super().__init__(inner, of)
-        self._first_audio_s, self._begun = first_audio_s, begun
-        self._turn_s: float | None = None  # since when the engine has had this attempt to do, on the loop's clock
+        self._first_audio_s, self._left, self._visit = first_audio_s, left, visit
+        self.heard = False  # it has given audio
+        #: since when the engine has had this attempt to do, on the loop's clock; None: others are served first
+        self.turn_s: float | None = None
         self._resumed = 0.0  # when the engine last began or went on to work
 
     @property
     def worked_s(self) -> float:
         """Seconds since the attempt's turn came; 0 while it waits for others."""
-        return 0.0 if self._turn_s is None else asyncio.get_running_loop().time() - self._turn_s
+        return 0.0 if self.turn_s is None else asyncio.get_running_loop().time() - self.turn_s
 
     async def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
-        slots = self.of.slots
-        if not self._begun and slots.busy >= slots.limit and slots.retry_after_s > self._first_audio_s:
-            raise Busy(
-                f"{self.of.name} has requests for about {slots.retry_after_s:.0f} s before this one",
-                retry_after_s=slots.retry_after_s - self._first_audio_s,
-            )
-        slot = slots.going_on() if self._begun else slots
-        came_s = asyncio.get_running_loop().time()
-        async with slot, aclosing(self._speech(request)) as chunks:
-            self._wait(False)
-            first_audio_s, audio_s, work_s = 0.0, 0.0, 0.0
-            longest_s = ENDLESS_S + ENDLESS_S_PER_CHAR * len(request.text) / min(request.speed, 1.0)
-            async for chunk in chunks:
-                if not chunk.pcm:
-                    continue
+        row, visit, clock = self.of.row, self._visit, self.of.row.clock
+        slots, line = row.slots, row.line
+        if not visit.begun:
+            self._knock()
+        if not slots.busy:
+            row.mute_since_s = None  # whoever comes to an idle engine is the first to find out
+        came_s, visit.process = asyncio.get_running_loop().time(), None
+        line.wait(visit, clock.monotonic())
+        try:
+            async with slots.going_on() if visit.begun else slots, aclosing(self._speech(request)) as chunks:
+                line.speak(visit, clock.monotonic())
+                visit.process = self.of.process
+                self._wait(False)
+                first_audio_s, audio_s, work_s = 0.0, 0.0, 0.0
+                longest_s = ENDLESS_S + ENDLESS_S_PER_CHAR * len(request.text) / min(request.speed, 1.0)
+                async for chunk in chunks:
+                    if not chunk.pcm:
+                        continue
+                    work_s += time.perf_counter() - self._resumed
+                    if not audio_s:
+                        first_audio_s = work_s
+                        self.heard, row.mute_since_s = True, None
+                        row.waited((self.turn_s or came_s) - came_s)
+                    audio_s += chunk.seconds
+                    if audio_s > longest_s:
+                        raise EngineFault(
+                            f"{self.of.name} did not end: {audio_s:.0f} s for {len(request.text)} characters"
+                        )
+                    yield chunk
+                    self._resumed = time.perf_counter()  # while the listener did not read, the engine was not working
                 work_s += time.perf_counter() - self._resumed
                 if not audio_s:
-                    first_audio_s = work_s
-                    self.of.board.waited(self.of.name, (self._turn_s or came_s) - came_s)
-                audio_s += chunk.seconds
-                if audio_s > longest_s:
-                    raise EngineFault(f"{self.of.name} did not end: {audio_s:.0f} s for {len(request.text)} characters")
-                yield chunk
-                self._resumed = time.perf_counter()  # while the listener did not read, the engine was not working
-            work_s += time.perf_counter() - self._resumed
-            if not audio_s:
-                raise EngineFault(f"{self.of.name} ended without audio")
-            self.of.board.measured(self.of.name, first_audio_s=first_audio_s, work_s=work_s, audio_s=audio_s)
+                    raise EngineFault(f"{self.of.name} ended without audio")
+                row.measured(first_audio_s=first_audio_s, work_s=work_s, audio_s=audio_s)
+                line.spoke(visit, clock.monotonic())
+        except BaseException:
+            line.leave(visit)
+            raise
+
+    def _knock(self) -> None:
+        """Raises Busy when there is no place, or the wait would be too long for what this attempt, and the whole
+        request, may still take."""
+        row, visit, name = self.of.row, self._visit, self.of.name
+        slots = row.slots
+        taken = slots.busy >= slots.limit or slots.queued > 0
+        if taken and not visit.queues:
+            raise Busy(f"{name} has no free slot")
+        if slots.full:
+            raise Busy(f"{name} is full: {slots.busy} speaking, {slots.queued} in line", retry_after_s=row.place_in_s)
+        state = row.view(row.clock.monotonic())
+        wait_s = state.wait_s or 0.0
+        first = room_in_s(wait_s, state.first_audio_s or 0.0, self._first_audio_s) if wait_s else 0.0
+        whole = room_in_s(wait_s, state.expected_work_s(visit.clause_s + visit.later_s), self._left.seconds)
+        if first != 0 or whole != 0:
+            raise Busy(
+                f"{name} has requests for about {wait_s:.0f} s before this one",
+                retry_after_s=max(first or 0.0, whole or 0.0),
+            )
 
     def _speech(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
         if isinstance(self.inner, Shared):
@@ -212,5 +276,5 @@ class Limited(_Around):
 
     def _wait(self, waits: bool) -> None:
         """The attempt waits for others in the engine's own line, or has its turn: the measuring begins anew."""
-        self._turn_s = None if waits else asyncio.get_running_loop().time()
+        self.turn_s = None if waits else asyncio.get_running_loop().time()
         self._resumed = time.perf_counter()

@@ -16,6 +16,9 @@ from policies.types import Plan
 Outcome = Literal["running", "complete", "failed", "interrupted", "cancelled"]
 CacheUse = Literal["hit", "miss", "follow", "bypass"]
 
+#: `Attempt.error` of one that another engine outran, and that was closed for it: no fault, and no SpeechError
+HEDGED = "hedged"
+
 
 @dataclass(slots=True)
 class Attempt:
@@ -28,13 +31,26 @@ class Attempt:
     first_audio_s: float | None = None  # since the attempt started
     ended_s: float | None = None
     audio_s: float = 0.0
-    error: str = ""  # code of a SpeechError; empty: it ended well
+    error: str = ""  # code of a SpeechError, or HEDGED; empty: it ended well
     message: str = ""
 
 
 @dataclass(slots=True)
+class Making:
+    """How one speech is made: once for all who hear it. The record of whoever began it has the attempts and pays."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    clause_engines: list[str] = field(default_factory=list)  # who spoke each clause, as far as spoken
+    audio_s: float = 0.0  # released so far
+    engine: str = ""  # the engine heard first
+    engine_voice: str = ""
+    degraded: str = ""  # "engine: reason", empty when the preferred engine spoke
+    kept: bool = False  # its clip is in the cache
+
+
+@dataclass(slots=True)
 class Served:
-    """One request from its arrival to its last byte."""
+    """One request from its arrival to its last byte. One that follows another's making has no attempts, and no cost."""
 
     request_id: str
     received: datetime

@@ -48,11 +48,13 @@ class BoardEngine(Typed):
     queued: Count = 0
     slots: Annotated[int, Field(ge=1)] | None = None
     queue: Count | None = None
+    wait_s: Amount | None = None
     first_audio_s: Amount | None = None
     real_time_factor: Amount | None = None
     cost_per_1k_chars: Amount | None = None
     reason: str = ""
     since: Moment | None = None
+    back_in_s: Amount | None = None
     load: float | None = None  # worked out from the others: written, and not read
     expected_first_audio_s: float | None = None  # likewise, for a sentence of `SENTENCE_S`
     about: Any = None  # what the engine is, as opposed to how it is: written, and not read
@@ -104,11 +106,13 @@ def _engine_fields(state: EngineState) -> dict[str, Any]:
         "queued": state.queued,
         "slots": state.slots,
         "queue": state.queue,
+        "wait_s": state.wait_s,
         "first_audio_s": state.first_audio_s,
         "real_time_factor": state.real_time_factor,
         "cost_per_1k_chars": state.cost_per_1k_chars,
         "reason": state.reason,
         "since": None if state.since is None else state.since.isoformat(),
+        "back_in_s": state.back_in_s,
         "load": None if math.isinf(state.load) else state.load,
         "expected_first_audio_s": expected,
     }
@@ -123,11 +127,13 @@ def _over(state: EngineState, given: BoardEngine) -> EngineState:
         queued=given.queued,
         slots=given.slots or state.slots,
         queue=state.queue if given.queue is None else given.queue,
+        wait_s=given.wait_s,
         first_audio_s=given.first_audio_s,
         real_time_factor=given.real_time_factor,
         cost_per_1k_chars=state.cost_per_1k_chars if cost is None else cost,
         reason=given.reason,
         since=given.since,
+        back_in_s=given.back_in_s,
     )
 
 

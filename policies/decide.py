@@ -15,6 +15,7 @@ from policies.conditions import holds
 from policies.orders import ORDERS, Ranked, figure
 from policies.policy import Policy, Terms
 from policies.types import Ask, EngineState, Plan, Skip, SkipCode, Snapshot, Step
+from policies.waiting import longest_s, room_in_s
 
 LAST_RESORT = "last resort"
 
@@ -113,12 +114,11 @@ def _skip(state: EngineState, ask: Ask, terms: Terms, snapshot: Snapshot, *, is_
     if why := _unable(state, ask, takes_any_voice=is_last_resort):
         return Skip(name, "unsupported", why)
     if state.state != "up":
-        return Skip(name, "cooling" if state.state == "cooling" else "down", _unwell(state, snapshot))
+        return Skip(name, "cooling" if state.state == "cooling" else "down", _unwell(state, snapshot), state.back_in_s)
     if state.busy >= state.slots and state.queued >= state.queue:
-        return Skip(name, "busy", f"busy: {state.busy} speaking, {state.queued} queued")
-    if not is_last_resort and (why := _late(state, ask, terms)):
-        return Skip(name, "too_slow", why)
-    return None
+        place_in_s = state.expected_wait_s(ask.audio_s) / (state.queued + 1)  # until the first of them has its turn
+        return Skip(name, "busy", f"busy: {state.busy} speaking, {state.queued} queued", place_in_s)
+    return None if is_last_resort else _late(state, ask, terms)
 
 
 def _unable(state: EngineState, ask: Ask, *, takes_any_voice: bool) -> str:
@@ -153,17 +153,33 @@ def _unwell(state: EngineState, snapshot: Snapshot) -> str:
     return f"{words} {state.reason}" if state.reason.startswith("after ") else f"{words}: {state.reason}"
 
 
-def _late(state: EngineState, ask: Ask, terms: Terms) -> str:
-    """Whether its audio could not come in time, as far as is known."""
-    wait_s = state.expected_wait_s(ask.audio_s)
-    if wait_s * 1000 > terms.first_audio_ms:
-        return f"too slow: {figure(wait_s)} s in the queue, {figure(terms.first_audio_ms / 1000)} s allowed"
+def _late(state: EngineState, ask: Ask, terms: Terms) -> Skip | None:
+    """Whether its audio could not come in time, as far as is known.
+
+    Against `first_audio_ms` only a wait counts: a slow engine without a queue gets its chance.
+    """
+    wait_s, first_s = state.expected_wait_s(ask.audio_s), state.first_audio_s or 0.0
+    if wait_s and (late := _over(state.name, wait_s, first_s, terms.first_audio_ms / 1000, "to first audio")):
+        return late
     allowed_ms = min(math.inf if ask.deadline_ms is None else ask.deadline_ms, terms.total_ms or math.inf)
-    expected_s = state.expected_first_audio_s(ask.audio_s)
-    first_s = wait_s if expected_s is None else expected_s
-    if first_s * 1000 > allowed_ms:
-        return f"too slow: {figure(first_s)} s to first audio, {figure(allowed_ms / 1000)} s allowed"
-    return ""
+    if math.isinf(allowed_ms):
+        return None
+    whole_s = state.expected_work_s(ask.audio_s)
+    return _over(state.name, wait_s, first_s, allowed_ms / 1000, "to first audio") or _over(
+        state.name, wait_s, whole_s, allowed_ms / 1000, "for the whole text"
+    )
+
+
+def _over(name: str, wait_s: float, own_s: float, allowed_s: float, what: str) -> Skip | None:
+    """A skip when work of `own_s` behind a line of `wait_s` might not end in time."""
+    room_s = room_in_s(wait_s, own_s, allowed_s)
+    if room_s == 0:
+        return None
+    if wait_s >= allowed_s:
+        needed = f"{figure(wait_s)} s in the queue"
+    else:
+        needed = f"{'up to ' if wait_s else ''}{figure(longest_s(wait_s, own_s))} s {what}"
+    return Skip(name, "too_slow", f"too slow: {needed}, {figure(allowed_s)} s allowed", room_s)
 
 
 def _voice(state: EngineState, ask: Ask) -> str:

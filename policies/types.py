@@ -64,11 +64,13 @@ class EngineState:
     queued: int = 0
     slots: int = 1
     queue: int = 8  # the longest queue it takes
+    wait_s: float | None = None  # until a newcomer's turn, where the line is known; None: worked out from the numbers
     first_audio_s: float | None = None  # recent average, without waiting in the queue
     real_time_factor: float | None = None  # seconds of work per second of audio
     cost_per_1k_chars: float = 0.0
     reason: str = ""  # why it is not up, for people
     since: datetime | None = None
+    back_in_s: float | None = None  # seconds until it may be up again, where that is known
     info: EngineInfo | None = None  # None: what it can do is not known yet
 
     @property
@@ -77,7 +79,9 @@ class EngineState:
         return (self.busy + self.queued) / max(self.slots, 1) if self.state == "up" else math.inf
 
     def expected_wait_s(self, audio_s: float) -> float:
-        """Seconds in the queue before a slot is free, if every request ahead were like this one."""
+        """Seconds in the queue before a slot is free; where the line is not known, if all before were like this one."""
+        if self.wait_s is not None:
+            return self.wait_s
         ahead = self.busy + self.queued - self.slots + 1
         if ahead <= 0:
             return 0.0
@@ -88,6 +92,10 @@ class EngineState:
         if self.first_audio_s is None:
             return None
         return self.expected_wait_s(audio_s) + self.first_audio_s
+
+    def expected_work_s(self, audio_s: float) -> float:
+        """Seconds that it will take to speak it all, without waiting in the queue: 0 when never measured."""
+        return max(self.first_audio_s or 0.0, (self.real_time_factor or 0.0) * audio_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +126,7 @@ class Skip:
     engine: str
     code: SkipCode
     reason: str
+    back_in_s: float | None = None  # seconds until another request might find it ready, where time mends it
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,16 @@ class VirtualClock:
         self._s += seconds
 
 
+class LoopClock(VirtualClock):
+    """A Clock that goes with the running event loop, so that a virtual loop turns its hands."""
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=self.monotonic() - VirtualLoop.BEGIN_S)
+
+
 class _JumpingSelector(selectors.DefaultSelector):
     """Instead of waiting for the next timer, moves the loop's time to it."""
 
@@ -42,12 +52,14 @@ class _JumpingSelector(selectors.DefaultSelector):
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Runs timers in order without waiting. For code without sockets, threads or processes."""
 
+    BEGIN_S = 5000.0
+
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
 
     def time(self) -> float:
-        return 5000.0 + self._jumping.jumped_s
+        return self.BEGIN_S + self._jumping.jumped_s
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

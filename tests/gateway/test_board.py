@@ -6,7 +6,9 @@ import pytest
 
 from engines.errors import DeadlineExceeded, EngineFault, InvalidRequest, SpeechError, Throttled, Unavailable
 from engines.slots import Slots
-from gateway.board import COOL_DOWN_S, FAULTS_TO_OPEN, OPEN_S, STALE_S, Board
+from gateway.board import Board
+from gateway.breaker import FAULTS_TO_OPEN, OPEN_S
+from gateway.row import COOL_DOWN_S, STALE_S
 from policies.types import EngineState
 from tests.virtual import VirtualClock
 
@@ -30,7 +32,7 @@ def view(board: Board) -> EngineState:
 
 def fault(board: Board, times: int, error: SpeechError | None = None, *, probe: bool = False) -> None:
     for _ in range(times):
-        board.failed("a", error or EngineFault("broke"), probe=probe)
+        board.row("a").failed(error or EngineFault("broke"), probe=probe)
 
 
 def test_an_engine_is_starting_until_it_is_said_to_be_up(clock: VirtualClock) -> None:
@@ -48,12 +50,12 @@ def test_faults_in_a_row_open_the_breaker_and_it_says_why(board: Board) -> None:
     assert view(board).state == "down"
     assert view(board).reason == f"after {FAULTS_TO_OPEN} faults: broke"
     with pytest.raises(Unavailable):
-        board.admit("a")
+        board.row("a").admit()
 
 
 def test_a_success_between_faults_keeps_the_breaker_closed(board: Board) -> None:
     fault(board, FAULTS_TO_OPEN - 1)
-    board.succeeded("a")
+    board.row("a").succeeded()
     fault(board, FAULTS_TO_OPEN - 1)
     assert view(board).state == "up"
 
@@ -73,19 +75,19 @@ def test_an_open_breaker_lets_one_probe_through_after_its_time(board: Board, clo
     assert view(board).state == "down"
     clock.advance(OPEN_S)
     assert view(board).state == "up"
-    assert board.admit("a") is True
+    assert board.row("a").admit() is True
     assert view(board).state == "down"  # nobody else while the probe is on its way
     with pytest.raises(Unavailable):
-        board.admit("a")
-    board.succeeded("a")
+        board.row("a").admit()
+    board.row("a").succeeded()
     assert view(board).state == "up"
-    assert board.admit("a") is False
+    assert board.row("a").admit() is False
 
 
 def test_a_failed_probe_doubles_the_wait(board: Board, clock: VirtualClock) -> None:
     fault(board, FAULTS_TO_OPEN)
     clock.advance(OPEN_S)
-    board.admit("a")
+    board.row("a").admit()
     fault(board, 1, probe=True)
     clock.advance(OPEN_S)
     assert view(board).state == "down"
@@ -98,29 +100,29 @@ def test_faults_of_attempts_that_began_before_the_breaker_opened_do_not_keep_it_
 ) -> None:
     fault(board, FAULTS_TO_OPEN + 20)
     clock.advance(OPEN_S)
-    assert board.admit("a") is True
+    assert board.row("a").admit() is True
     fault(board, 1)
     with pytest.raises(Unavailable):  # the probe is still on its way
-        board.admit("a")
+        board.row("a").admit()
 
 
 @pytest.mark.parametrize("error", [Throttled("quota", retry_after_s=1), InvalidRequest("no")])
 def test_a_probe_whose_error_is_no_fault_is_given_back(board: Board, clock: VirtualClock, error: SpeechError) -> None:
     fault(board, FAULTS_TO_OPEN)
     clock.advance(OPEN_S)
-    board.admit("a")
+    board.row("a").admit()
     fault(board, 1, error, probe=True)
     clock.advance(1.1)
     assert view(board).state == "up"
-    assert board.admit("a") is True
+    assert board.row("a").admit() is True
 
 
 def test_a_probe_without_a_verdict_is_given_back(board: Board, clock: VirtualClock) -> None:
     fault(board, FAULTS_TO_OPEN)
     clock.advance(OPEN_S)
-    assert board.admit("a")
-    board.give_back_probe("a")
-    assert board.admit("a")
+    assert board.row("a").admit()
+    board.row("a").give_back_probe()
+    assert board.row("a").admit()
 
 
 def test_a_throttled_engine_cools_down_and_its_breaker_stays_closed(board: Board, clock: VirtualClock) -> None:
@@ -144,13 +146,13 @@ def test_a_new_start_is_a_new_chance(board: Board) -> None:
 
 
 def test_measurements_are_averaged_and_forgotten_when_old(board: Board, clock: VirtualClock) -> None:
-    board.measured("a", first_audio_s=1.0, work_s=2.0, audio_s=4.0)
-    board.measured("a", first_audio_s=2.0, work_s=4.0, audio_s=4.0)
+    board.row("a").measured(first_audio_s=1.0, work_s=2.0, audio_s=4.0)
+    board.row("a").measured(first_audio_s=2.0, work_s=4.0, audio_s=4.0)
     assert view(board).first_audio_s == pytest.approx(1.3)
     assert view(board).real_time_factor == pytest.approx(0.65)
     clock.advance(STALE_S + 1)
     assert view(board).first_audio_s is None
-    board.measured("a", first_audio_s=7.0, work_s=1.0, audio_s=4.0)
+    board.row("a").measured(first_audio_s=7.0, work_s=1.0, audio_s=4.0)
     assert view(board).first_audio_s == 7.0
 
 

@@ -25,6 +25,7 @@ from engines.slots import Slots
 from gateway.board import Board
 from gateway.failover import Failover
 from gateway.guards import Allowance, Guarded
+from gateway.line import Visit
 from gateway.record import Served
 from gateway.refusals import NoEngine, OutOfTime
 from gateway.text.script import Clause, Script
@@ -124,7 +125,9 @@ def test_newcomers_that_fill_the_queue_do_not_cut_a_speech_that_has_begun() -> N
     slots, attempt = hearing.failover.engines["a"].slots, hearing.failover.engines["a"].attempt
 
     async def newcomer() -> None:
-        async with aclosing(attempt(9, 9, Allowance(math.inf)).synthesize(SpeechRequest("new", "en"))) as chunks:
+        async with aclosing(
+            attempt(9, 9, Allowance(math.inf), Visit()).synthesize(SpeechRequest("new", "en"))
+        ) as chunks:
             assert [one async for one in chunks] == [chunk()]
 
     async def listen() -> None:

@@ -14,12 +14,15 @@ from engines.contract import AudioChunk, SpeechRequest
 from engines.errors import Busy, DeadlineExceeded, EngineFault, InvalidRequest, Throttled
 from engines.slots import Slots
 from gateway import guards
-from gateway.board import FAULTS_TO_OPEN, OPEN_S, Board
+from gateway.board import Board
+from gateway.breaker import FAULTS_TO_OPEN, OPEN_S
 from gateway.guards import Allowance, Guarded
+from gateway.line import Visit
 from gateway.refusals import OutOfTime
 from policies.types import EngineState
+from policies.waiting import MAY_BE_LONGER
 from tests.engines_at_hand import Scripted, chunk
-from tests.virtual import VirtualClock, run
+from tests.virtual import LoopClock, VirtualClock, run
 
 REQUEST = SpeechRequest("hello", "en")
 
@@ -45,18 +48,22 @@ class InLine(Scripted):
 class Ring:
     """One engine behind its guards."""
 
-    def __init__(self, engine: Scripted, slots: int = 1, queue: int = 1) -> None:
-        self.clock = VirtualClock()
-        self.engine, self.slots, self.board = engine, Slots(slots, queue), Board(self.clock)
-        self.board.add("a", self.slots)
-        self.board.set_state("a", "up")
+    def __init__(self, engine: Scripted, slots: int = 1, queue: int = 1, clock: VirtualClock | None = None) -> None:
+        self.clock = clock or VirtualClock()
+        self.engine, self.slots = engine, Slots(slots, queue, self.clock.monotonic)
+        self.board = Board(self.clock)
+        self.row = self.board.add("a", self.slots)
+        self.row.set_state("up")
 
     @property
     def state(self) -> EngineState:
         return self.board.snapshot().engines["a"]
 
-    async def speak(self, first_s: float = 5, gap_s: float = 5, left: Allowance | None = None) -> list[AudioChunk]:
-        attempt = Guarded("a", self.engine, self.slots, self.board).attempt(first_s, gap_s, left or Allowance(math.inf))
+    async def speak(
+        self, first_s: float = 5, gap_s: float = 5, left: Allowance | None = None, visit: Visit | None = None
+    ) -> list[AudioChunk]:
+        guarded = Guarded("a", self.engine, self.slots, self.board)
+        attempt = guarded.attempt(first_s, gap_s, left or Allowance(math.inf), visit or Visit())
         async with aclosing(attempt.synthesize(REQUEST)) as chunks:
             return [one async for one in chunks]
 
@@ -72,7 +79,7 @@ def test_a_late_first_audio_is_a_deadline_and_a_fault() -> None:
     ring = Ring(Scripted([3.0, chunk()]))
     with pytest.raises(DeadlineExceeded, match="a gave no audio for 2 s"):
         run(ring.speak(first_s=2))
-    assert ring.board._rows["a"].faults == 1
+    assert ring.row.breaker.faults == 1
     assert (ring.state.busy, ring.engine.open) == (0, 0)
 
 
@@ -87,7 +94,7 @@ def test_a_slow_listener_is_not_timed() -> None:
 
     async def listen() -> int:
         left = Allowance(2.0)
-        attempt = Guarded("a", ring.engine, ring.slots, ring.board).attempt(1.5, 1.5, left)
+        attempt = Guarded("a", ring.engine, ring.slots, ring.board).attempt(1.5, 1.5, left, Visit())
         heard = 0
         async with aclosing(attempt.synthesize(REQUEST)) as chunks:
             async for _ in chunks:
@@ -103,7 +110,7 @@ def test_a_request_without_time_left_hurts_no_engine() -> None:
     ring = Ring(Scripted([3.0, chunk()]))
     with pytest.raises(OutOfTime):
         run(ring.speak(first_s=9, left=Allowance(0.5)))
-    assert ring.board._rows["a"].faults == 0
+    assert ring.row.breaker.faults == 0
 
 
 def test_a_full_queue_is_busy_at_once_and_a_slow_one_after_its_time() -> None:
@@ -116,7 +123,7 @@ def test_a_full_queue_is_busy_at_once_and_a_slow_one_after_its_time() -> None:
     assert spoke == [chunk()]
     assert isinstance(waited, Busy)
     assert isinstance(turned_away, Busy)
-    assert ring.board._rows["a"].faults == 0
+    assert ring.row.breaker.faults == 0
     assert (ring.state.busy, ring.state.queued) == (0, 0)
 
 
@@ -125,14 +132,14 @@ def test_waiting_behind_other_gateways_is_busy_however_often_and_never_a_fault()
     for _ in range(FAULTS_TO_OPEN * 2):
         with pytest.raises(Busy, match="a had no free slot in time"):
             run(ring.speak(first_s=2))
-    assert (ring.board._rows["a"].faults, ring.state.state, ring.state.busy) == (0, "up", 0)
+    assert (ring.row.breaker.faults, ring.state.state, ring.state.busy) == (0, "up", 0)
 
 
 def test_a_hang_after_waiting_behind_other_gateways_is_a_deadline_and_a_fault() -> None:
     ring = Ring(InLine(1.0, [60.0, chunk()]))
     with pytest.raises(DeadlineExceeded):
         run(ring.speak(first_s=2))
-    assert ring.board._rows["a"].faults == 1
+    assert ring.row.breaker.faults == 1
 
 
 def test_what_is_measured_begins_when_the_other_gateways_were_served(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,23 +161,21 @@ def test_an_engine_that_got_its_turn_late_is_not_blamed() -> None:
     assert [first, second] == [[chunk()]] * 2
     assert isinstance(third, Busy)  # its turn came after 4 s, and the engine needs two
     assert isinstance(fourth, Busy)
-    assert ring.board._rows["a"].faults == 0
+    assert ring.row.breaker.faults == 0
 
 
 def test_whom_the_line_would_take_too_long_is_turned_away_at_once() -> None:
-    ring = Ring(Scripted([2.0, chunk()]), slots=1, queue=9)
-
     async def story() -> list[object]:
-        loop = asyncio.get_running_loop()
-        ring.slots._clock = loop.time
-        await asyncio.gather(*(ring.speak(first_s=60) for _ in range(3)))  # two seconds each, it turns out
-        waiting = [asyncio.create_task(ring.speak(first_s=60)) for _ in range(4)]
-        await asyncio.sleep(0.1)
+        ring, loop = Ring(Scripted([2.0, chunk()]), slots=1, queue=9, clock=LoopClock()), asyncio.get_running_loop()
+        await ring.speak(visit=Visit(4.0))  # half a second for each of audio, it turns out
+        waiting = [asyncio.create_task(ring.speak(first_s=60, visit=Visit(4.0))) for _ in range(4)]
+        await asyncio.sleep(0.5)
         since = loop.time()
-        with pytest.raises(Busy, match="before this one") as turned_away:
-            await ring.speak(first_s=5)
+        with pytest.raises(Busy, match="about 8 s before this one") as turned_away:
+            await ring.speak(first_s=5, visit=Visit(4.0))
         assert loop.time() == since
-        assert 2 < (turned_away.value.retry_after_s or 0) < 5
+        # 7.5 s are before it; in time to come back, what is left fits into its five, with what it may be longer
+        assert turned_away.value.retry_after_s == pytest.approx(7.5 - 5 / MAY_BE_LONGER, abs=0.01)
         return await asyncio.gather(*waiting)
 
     assert run(story()) == [[chunk()]] * 4
@@ -189,7 +194,7 @@ def test_an_unknown_exception_becomes_an_engine_fault_that_does_not_tell_its_tex
     ring = Ring(Scripted([RuntimeError("http://10.0.0.5/secret")]))
     with pytest.raises(EngineFault, match=r"a failed: RuntimeError$"):
         run(ring.speak())
-    assert ring.board._rows["a"].faults == 1
+    assert ring.row.breaker.faults == 1
 
 
 @pytest.mark.parametrize("error", [InvalidRequest("no"), Busy("full"), Throttled("quota")])
@@ -198,14 +203,14 @@ def test_errors_that_are_not_the_engines_fault_open_nothing(error: Exception) ->
     for _ in range(FAULTS_TO_OPEN * 2):
         with pytest.raises(type(error)):
             run(ring.speak())
-    assert ring.board._rows["a"].open_until_s == 0
+    assert ring.row.breaker.open_until_s == 0
 
 
 def test_a_listener_that_leaves_releases_everything_and_counts_nothing() -> None:
     ring = Ring(Scripted([chunk(), chunk(), 5.0, chunk()]))
 
     async def leave(after: int) -> None:
-        attempt = Guarded("a", ring.engine, ring.slots, ring.board).attempt(9, 9, Allowance(math.inf))
+        attempt = Guarded("a", ring.engine, ring.slots, ring.board).attempt(9, 9, Allowance(math.inf), Visit())
         stream = attempt.synthesize(REQUEST)
         for _ in range(after):
             await anext(stream)
@@ -223,7 +228,7 @@ def test_a_listener_that_leaves_releases_everything_and_counts_nothing() -> None
         run(leave(after))
         assert (ring.state.busy, ring.engine.open) == (0, 0)
     run(cancelled())
-    assert (ring.state.busy, ring.engine.open, ring.board._rows["a"].faults) == (0, 0, 0)
+    assert (ring.state.busy, ring.engine.open, ring.row.breaker.faults) == (0, 0, 0)
 
 
 def test_an_open_breaker_turns_away_before_the_engine_is_asked() -> None:
@@ -241,7 +246,7 @@ def test_a_stream_without_audio_is_a_fault_and_no_measurement() -> None:
     ring = Ring(Scripted([AudioChunk(b"", 8000)]))
     with pytest.raises(EngineFault, match="a ended without audio"):
         run(ring.speak())
-    assert ring.board._rows["a"].faults == 1
+    assert ring.row.breaker.faults == 1
     assert ring.state.first_audio_s is None
 
 
@@ -249,7 +254,7 @@ def test_a_stream_without_an_end_is_broken_off() -> None:
     ring = Ring(Scripted([chunk(10_000)] * 100))
     with pytest.raises(EngineFault, match="a did not end"):
         run(ring.speak())
-    assert (ring.state.busy, ring.engine.open, ring.board._rows["a"].faults) == (0, 0, 1)
+    assert (ring.state.busy, ring.engine.open, ring.row.breaker.faults) == (0, 0, 1)
 
 
 def test_a_throttled_probe_lets_the_next_one_try() -> None:
@@ -285,7 +290,7 @@ def test_a_probe_whose_listener_leaves_is_given_back() -> None:
     ring.clock.advance(OPEN_S)
 
     async def leave() -> None:
-        attempt = Guarded("a", ring.engine, ring.slots, ring.board).attempt(9, 9, Allowance(math.inf))
+        attempt = Guarded("a", ring.engine, ring.slots, ring.board).attempt(9, 9, Allowance(math.inf), Visit())
         stream = attempt.synthesize(REQUEST)
         await anext(stream)
         await stream.aclose()
@@ -293,7 +298,7 @@ def test_a_probe_whose_listener_leaves_is_given_back() -> None:
     run(leave())
     assert ring.state.state == "up"
     assert run(ring.speak()) == [chunk()]
-    assert ring.board._rows["a"].open_until_s == 0
+    assert ring.row.breaker.open_until_s == 0
 
 
 def test_whoever_watches_the_board_hears_of_waits_and_of_work() -> None:

@@ -17,6 +17,7 @@ from engines.worker.client import WorkerEngine
 from gateway import guards
 from gateway.board import Board
 from gateway.guards import Allowance, Guarded
+from gateway.line import Visit
 from tests.engines.worker.workplace import Workplace, eventually, request_of, say
 from tests.virtual import VirtualClock
 
@@ -49,12 +50,12 @@ class Gateway:
 
     @property
     def faults(self) -> int:
-        return self.board._rows["drill"].faults
+        return self.board.row("drill").breaker.faults
 
     async def speak(self, text: str, first_audio_s: float = 30.0, *, begun: bool = False) -> int:
         """How many chunks there were."""
         guarded = Guarded("drill", self.engine, self.slots, self.board)
-        attempt = guarded.attempt(first_audio_s, 30.0, Allowance(math.inf), begun=begun)
+        attempt = guarded.attempt(first_audio_s, 30.0, Allowance(math.inf), Visit(begun=begun))
         async with aclosing(attempt.synthesize(request_of(text))) as chunks:
             return len([chunk async for chunk in chunks])
 
