@@ -7,9 +7,10 @@ import errno
 import logging
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from engines.registry import Registry
 from gateway.audio.encode import load_codecs
@@ -18,12 +19,16 @@ from gateway.board import Board
 from gateway.cache import Cache, DiskCache, MemoryCache
 from gateway.clock import Clock, SystemClock
 from gateway.configuration.load import Config
+from gateway.configuration.settings import Settings
 from gateway.era import Era
 from gateway.fleet import Changes, Fleet
 from gateway.outcomes import MemoryOutcomes, Outcomes
 from gateway.record import Served
 from gateway.reload import LOOK_EVERY_S, Reloader
 from gateway.text.prepare import prepare_text
+
+if TYPE_CHECKING:
+    from gateway.redis.store import Store
 
 logger = logging.getLogger("voxgate.runtime")
 
@@ -37,8 +42,9 @@ class Runtime:
     clock: Clock
     board: Board
     fleet: Fleet
-    cache: Cache
+    cache: MemoryCache
     outcomes: Outcomes
+    store: Store | None  # the Redis that gateways share
     #: of our own, such as metrics: called with each finished request, before plugins are
     listeners: list[Callable[[Served], None]] = field(default_factory=list)
     reloader: Reloader = field(init=False)
@@ -55,12 +61,10 @@ class Runtime:
         board = Board(clock)
         settings = config.settings
         fleet = Fleet(config.engines, registry.kinds, settings.data_dir, board)
-        behind = None
-        if settings.cache.path:
-            behind = DiskCache(settings.cache.path, settings.cache.disk_mb * 1_000_000)
-        cache = MemoryCache(settings.cache.memory_mb * 1_000_000, behind)
-        outcomes = MemoryOutcomes(settings.outcomes.keep, settings.outcomes.keep_s, clock)
-        runtime = cls(Era(config, fleet.members, board), registry, clock, board, fleet, cache, outcomes)
+        store = _store(config, clock)
+        cache = MemoryCache(settings.cache.memory_mb * 1_000_000, _behind(settings, store))
+        outcomes = _outcomes(settings, store, clock)
+        runtime = cls(Era(config, fleet.members, board), registry, clock, board, fleet, cache, outcomes, store)
         runtime.reloader = Reloader(config, runtime.adopt, registry, clock, look_every_s)
         fleet.on_succession = lambda: runtime._begin_era(runtime.config)
         return runtime
@@ -91,12 +95,16 @@ class Runtime:
             logger.warning("no clip can be kept under %s (cache.path in gateway.yaml): %s", clips, error)
 
     async def start(self) -> None:
-        """Start the engines; returns when one can speak, or none will soon."""
-        await asyncio.gather(self.fleet.start(), asyncio.to_thread(_load_what_the_first_request_needs))
+        """Start the engines, and look for Redis; returns when one engine can speak, or none will soon."""
+        store = [self.store.start()] if self.store else []
+        await asyncio.gather(self.fleet.start(), asyncio.to_thread(_load_what_the_first_request_needs), *store)
 
     async def aclose(self) -> None:
         await self.fleet.aclose()
         await self.cache.aclose()
+        await self.outcomes.aclose()
+        if self.store:
+            await self.store.aclose()
 
     async def __aenter__(self) -> Self:
         try:
@@ -109,6 +117,10 @@ class Runtime:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
+    def patience(self) -> AbstractContextManager[object]:
+        """Around one whole request: what it may wait for Redis altogether."""
+        return self.store.patience() if self.store else nullcontext()
+
     def tell_served(self, served: Served) -> None:
         """Call our own listeners and every plugin's `on_served`; what one of those raises is logged."""
         for listener in self.listeners:
@@ -118,6 +130,34 @@ class Runtime:
                 hook(record=served)
             except Exception:
                 logger.exception("plugin %s: on_served failed", name)
+
+
+def _store(config: Config, clock: Clock) -> Store | None:
+    if not config.settings.redis.url:
+        return None
+    from gateway.redis.store import Store  # at use: the library takes a tenth of a second
+
+    return Store(config.settings.redis, config.environ, clock)
+
+
+def _behind(settings: Settings, store: Store | None) -> Cache | None:
+    """Where clips outlive this process."""
+    cache = settings.cache
+    if store is not None:
+        from gateway.redis.clips import RedisCache
+
+        return RedisCache(store, cache.redis_ttl_s, cache.redis_max_clip_kb * 1000)
+    return DiskCache(cache.path, cache.disk_mb * 1_000_000) if cache.path else None
+
+
+def _outcomes(settings: Settings, store: Store | None, clock: Clock) -> Outcomes:
+    keep, keep_s = settings.outcomes.keep, settings.outcomes.keep_s
+    local = MemoryOutcomes(keep, keep_s, clock)
+    if store is None or not keep or not keep_s:
+        return local
+    from gateway.redis.outcomes import RedisOutcomes
+
+    return RedisOutcomes(store, local, keep_s)
 
 
 def _unwritable(folder: Path) -> str:

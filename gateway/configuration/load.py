@@ -18,6 +18,7 @@ from gateway.configuration.advice import validate
 from gateway.configuration.engines import EngineEntry, type_engines
 from gateway.configuration.overrides import override
 from gateway.configuration.problems import ConfigError, Problem
+from gateway.configuration.redis_access import note_redis_findings
 from gateway.configuration.secrets import note_clear_endpoints, note_secrets
 from gateway.configuration.settings import Settings
 from gateway.configuration.yaml import Document, Source, read_document, read_source
@@ -184,7 +185,10 @@ def _settings(document: Document, environ: Mapping[str, str]) -> Settings | None
     if document.data is None:
         return None
     override(document, environ)
-    return validate(Settings, document)
+    settings = validate(Settings, document)
+    if settings is not None:
+        note_redis_findings(document, settings.redis, environ)
+    return settings
 
 
 def _sorted(document: Document) -> list[Problem]:

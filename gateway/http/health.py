@@ -35,6 +35,8 @@ def health_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
             for name, state in runtime.fleet.successors().items():
                 told[name]["successor"] = _state(state)  # of an engine that was changed and speaks on as it was
             about = {"engines": told, "config": _config(runtime)}
+            if runtime.store:
+                about["redis"] = {"state": runtime.store.state, "reason": runtime.store.reason or None}
         if able:
             return Response({"ready": True, **about})
         request_id = request_id_of(request.scope)

@@ -57,6 +57,10 @@ class SpeechEndpoint:
         self._max_chars = runtime.config.settings.input.max_chars
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._runtime.patience():
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = request_id_of(scope)
         body = await read_body(scope, receive, self._max_body_bytes)
         request, ignored = parse_speech(body, self._max_chars)
