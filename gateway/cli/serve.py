@@ -21,7 +21,9 @@ from typing import NoReturn
 import click
 import uvicorn
 from litestar import Litestar
+from uvicorn.supervisors import Multiprocess
 
+from gateway.cli.hangup import is_ignored, on_hangup, spare_beginners
 from gateway.cli.options import config_option, configured
 from gateway.configuration.load import Config, find_directory
 from gateway.http.app import create_app
@@ -39,6 +41,7 @@ DIRECTORY = "VOXGATE_CONFIG"
 def command(directory: Path | None, host: str | None, port: int | None, workers: int | None) -> None:
     """Serve speech over HTTP."""
     write_logs()
+    spare_beginners()
     directory = find_directory(directory, os.environ)
     registry, config = configured(directory)
     listen = config.settings.listen
@@ -51,14 +54,12 @@ def command(directory: Path | None, host: str | None, port: int | None, workers:
     if workers == 1:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, end_well)
-        Announcing(server(create_app(runtime), config), runtime, address(sock)).run(sockets=[sock])
+        Announcing(server(reloadable(runtime), config), runtime, address(sock)).run(sockets=[sock])
         return
-    from uvicorn.supervisors import Multiprocess
-
     os.environ[DIRECTORY] = str(directory.resolve())
     several = server("gateway.cli.serve:application", config, factory=True, workers=workers)
     click.echo(f"voxgate {version('voxgate')} listens on {address(sock)} with {workers} processes", err=True)
-    Multiprocess(several, sockets=[sock]).run()
+    Several(several, sockets=[sock]).run()
 
 
 def end_well(number: int, frame: FrameType | None) -> NoReturn:
@@ -69,9 +70,42 @@ def end_well(number: int, frame: FrameType | None) -> NoReturn:
 def application() -> Litestar:
     """The application of one of several processes."""
     write_logs()
+    spare_beginners()
     threading.Thread(target=leave_with_the_parent, name="leave-with-the-parent", daemon=True).start()
     registry, config = configured(Path(os.environ[DIRECTORY]))
-    return create_app(Runtime.build(config, registry))
+    return reloadable(Runtime.build(config, registry))
+
+
+def reloadable(runtime: Runtime) -> Litestar:
+    """The application, which reads its configuration again at SIGHUP once it has started."""
+    app = create_app(runtime)
+
+    async def listen() -> None:
+        if not is_ignored():
+            heard = on_hangup(runtime.reloader.ask, end=lambda: os.kill(os.getpid(), signal.SIGTERM))
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, heard)
+
+    app.on_startup.append(listen)
+    return app
+
+
+class Several(Multiprocess):
+    """Passes SIGHUP on to its processes; otherwise they would be replaced by new ones."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        ignored = is_ignored()
+        super().__init__(config, sockets)
+        if ignored:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._heard = on_hangup(self._pass_on, end=self.should_exit.set)
+
+    def handle_hup(self) -> None:
+        self._heard()
+
+    def _pass_on(self) -> None:
+        for process in self.processes:
+            if process.pid is not None and process.is_ready(timeout=1):  # else it reads the configuration soon enough
+                os.kill(process.pid, signal.SIGHUP)
 
 
 def leave_with_the_parent() -> None:
