@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Protocol, Self
 
+from gateway.limits.headers import Headers
+
 
 class Permit(Protocol):
     """One admitted request: `async with` it, spend before an engine speaks, settle when it is over."""
@@ -17,7 +19,10 @@ class Permit(Protocol):
 
     async def settle(self, audio_s: float, *, spoken: bool) -> None:
         """Correct what was spent by what was really spoken, in seconds. Not `spoken`: nothing came of it, and all that
-        was spent is given back. Called at most once; without a `spend`, nothing happens."""
+        was spent is given back. Once for each `spend`; without one, nothing happens. Does not wait for Redis."""
+
+    def headers(self) -> Headers:
+        """What is left of the limits, as it was last seen: `x-ratelimit-*`."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -33,6 +38,9 @@ class Unlimited:
     async def spend(self, characters: int, audio_s: float) -> None: ...
 
     async def settle(self, audio_s: float, *, spoken: bool) -> None: ...
+
+    def headers(self) -> Headers:
+        return []
 
     async def __aenter__(self) -> Self:
         return self

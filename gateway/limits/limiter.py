@@ -1,0 +1,232 @@
+"""Admits requests within the limits of their keys. Knows nothing about HTTP, texts or engines.
+
+Whoever has no limits costs nothing. For others the shared buckets are asked; when those are away, this process goes on
+counting by itself, so that speech never fails because of what counts it. What a request took is put right where it was
+taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import uuid
+from collections.abc import Coroutine, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from engines.errors import SpeechError
+from gateway.configuration.settings import Limits
+from gateway.keys import Caller
+from gateway.limits.buckets import LEASE_S, Buckets, Correction, Draw, Place, Taken
+from gateway.limits.gcra import MICROSECONDS, NEVER, Bucket, Level
+from gateway.limits.headers import Headers, duration, limit_headers
+from gateway.limits.memory import MemoryBuckets
+from gateway.limits.permit import FREE, Permit
+from gateway.redis.store import Absent
+
+logger = logging.getLogger("voxgate.limits")
+
+MINUTE_US, DAY_US = 60 * MICROSECONDS, 86400 * MICROSECONDS
+#: audio is counted in hundredths of a second: whole numbers, and few enough for a bucket of a day
+AUDIO_UNITS_PER_S = 100
+#: a place in flight is renewed as often, so that two renewals may be lost
+RENEW_S = LEASE_S / 3
+#: seconds until another try where no clock tells: a request in flight ends when it ends
+CROWDED_RETRY_S = 1.0
+#: calls by the side that may be under way; beyond that, leases run out and buckets fill by themselves
+MOST_ASIDE = 1000
+
+
+class RateLimited(SpeechError):
+    """The limits of the key are reached, or the text alone is larger than one of them. The message names the limit."""
+
+    code = "rate_limit_exceeded"
+    status = 429
+    client_may_retry = True
+
+    def __init__(self, message: str, *, retry_after_s: float | None, headers: Headers) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.client_may_retry = retry_after_s is not None
+        self.headers = headers
+
+
+class Limiter:
+    """Hands out permits. `shared` are the buckets of all gateways together, `own` those of this process."""
+
+    def __init__(self, own: MemoryBuckets, shared: Buckets | None = None) -> None:
+        self._own, self._shared = own, shared
+        self._aside: set[asyncio.Task[None]] = set()
+
+    async def admit(self, caller: Caller) -> Permit:
+        """Count one request and give it a place among those in flight. Raises RateLimited, having taken nothing."""
+        limits = caller.limits
+        if not (
+            limits.requests_per_minute
+            or limits.characters_per_minute
+            or limits.audio_seconds_per_day
+            or limits.in_flight
+        ):
+            return FREE
+        permit = Admission(self, caller.name, limits)
+        await permit.begin()
+        return permit
+
+    async def take(self, owner: str, draws: tuple[Draw, ...], place: Place | None = None) -> tuple[Buckets, Taken]:
+        """Take all or nothing; and where it was taken."""
+        if self._shared is not None:
+            try:
+                return self._shared, await self._shared.take(owner, draws, place)
+            except BaseException as error:
+                if place is not None:  # it may be taken all the same, with the answer lost
+                    self.aside(self._shared.leave(owner, place))
+                if not isinstance(error, Absent):
+                    raise
+        return self._own, await self._own.take(owner, draws, place)
+
+    async def put_right(self, home: Buckets, call: Coroutine[Any, Any, None]) -> None:
+        """Make a call to where something was taken, without making anybody wait for it."""
+        if home is self._own:
+            await call  # never waits
+        else:
+            self.aside(call)
+
+    def aside(self, call: Coroutine[Any, Any, None]) -> None:
+        """Make a call that nobody waits for, and that may fail."""
+        if len(self._aside) >= MOST_ASIDE:
+            call.close()
+            return
+        task = asyncio.create_task(_unheard(call))
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
+
+    async def aclose(self) -> None:
+        """Wait for what is under way: each call has a bound of its own."""
+        await asyncio.gather(*self._aside)
+
+
+async def _unheard(call: Coroutine[Any, Any, None]) -> None:
+    try:
+        await call
+    except Absent as error:
+        logger.debug("a limit was not put right: %s", error)
+
+
+class Admission:
+    """The permit of a caller with limits."""
+
+    def __init__(self, limiter: Limiter, owner: str, limits: Limits) -> None:
+        self._limiter, self._owner = limiter, owner
+        self._buckets = buckets_of(limits)
+        self._levels: dict[str, tuple[Bucket, Level]] = {}
+        self._before: dict[str, tuple[Bucket, Level]] = {}  # anything was spent
+        self._place = Place(uuid.uuid4().hex, limits.in_flight) if limits.in_flight else None
+        self._place_home: Buckets | None = None
+        self._renewal: asyncio.TimerHandle | None = None
+        self._spent: tuple[Buckets, list[Correction]] | None = None
+
+    async def begin(self) -> None:
+        """Take one request and a place, and look at the rest. Raises RateLimited."""
+        draws = tuple(Draw(bucket, int(bucket.name == "requests")) for bucket in self._buckets)
+        home, taken = await self._limiter.take(self._owner, draws, self._place)
+        self._see(draws, taken)
+        if self._place is not None:
+            self._place_home = home
+            self._renew_later()
+
+    async def spend(self, characters: int, audio_s: float) -> None:
+        units = {"characters": characters, "audio": _audio_units(audio_s)}
+        draws = tuple(Draw(bucket, units[bucket.name]) for bucket in self._buckets if bucket.name in units)
+        if not draws:
+            return
+        home, taken = await self._limiter.take(self._owner, draws)
+        self._before = dict(self._levels)
+        self._see(draws, taken)
+        # until it is over, nothing of it is used
+        self._spent = home, [Correction(draw.bucket, draw.units, 0, taken.at_us) for draw in draws]
+
+    async def settle(self, audio_s: float, *, spoken: bool) -> None:
+        if self._spent is None:
+            return
+        home, spent = self._spent
+        self._spent = None
+        if spoken:  # the characters are used as they were counted
+            used = _audio_units(audio_s)
+            spent = [msgspec.structs.replace(one, used=used) for one in spent if one.bucket.name == "audio"]
+        else:
+            self._levels |= self._before
+        if spent:
+            await self._limiter.put_right(home, home.correct(self._owner, tuple(spent)))
+
+    def headers(self) -> Headers:
+        return limit_headers(self._levels.values())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+        if self._place is not None and self._place_home is not None:
+            home, self._place_home = self._place_home, None
+            await self._limiter.put_right(home, home.leave(self._owner, self._place))
+
+    def _see(self, draws: Sequence[Draw], taken: Taken) -> None:
+        """Remember the levels for the headers. Raises RateLimited when nothing was granted."""
+        for draw, level in zip(draws, taken.levels, strict=True):
+            self._levels[draw.bucket.name] = draw.bucket, level
+        if not taken.granted:
+            message, retry_after_s = _refusal(draws, taken, self._place)
+            raise RateLimited(message, retry_after_s=retry_after_s, headers=self.headers())
+
+    def _renew_later(self) -> None:
+        self._renewal = asyncio.get_running_loop().call_later(RENEW_S, self._renew)
+
+    def _renew(self) -> None:
+        if self._place is not None and self._place_home is not None:
+            self._limiter.aside(self._place_home.renew(self._owner, self._place))
+            self._renew_later()
+
+
+def buckets_of(limits: Limits) -> tuple[Bucket, ...]:
+    """The buckets of a key, as many as it has limits."""
+    buckets = (
+        Bucket("requests", limits.requests_per_minute, MINUTE_US),
+        Bucket("characters", limits.characters_per_minute, MINUTE_US),
+        Bucket("audio", limits.audio_seconds_per_day * AUDIO_UNITS_PER_S, DAY_US, debt=True),
+    )
+    return tuple(bucket for bucket in buckets if bucket.limit)
+
+
+def _audio_units(audio_s: float) -> int:
+    return math.ceil(audio_s * AUDIO_UNITS_PER_S)
+
+
+def _refusal(draws: Sequence[Draw], taken: Taken, place: Place | None) -> tuple[str, float | None]:
+    """What a refused client is told, and the seconds after which another try makes sense, if ever one does."""
+    waits = [(level.wait_us, draw) for draw, level in zip(draws, taken.levels, strict=True) if level.wait_us]
+    for wait_us, draw in waits:
+        if wait_us == NEVER:
+            return f"this text takes {_amount(draw)}, more than the whole limit of {_limit(draw.bucket)}", None
+    if waits:
+        wait_us, draw = max(waits, key=lambda one: one[0])
+        used = f"the limit of {_limit(draw.bucket)} is reached"
+        return f"{used}; try again in {duration(wait_us)}", wait_us / MICROSECONDS
+    most = place.most if place else 0
+    return f"the limit of {most} requests at the same time is reached; try again when one has ended", CROWDED_RETRY_S
+
+
+def _amount(draw: Draw) -> str:
+    if draw.bucket.name == "audio":
+        return f"about {draw.units / AUDIO_UNITS_PER_S:.0f} seconds of audio"
+    return f"{draw.units} {draw.bucket.name}"
+
+
+def _limit(bucket: Bucket) -> str:
+    if bucket.name == "audio":
+        return f"{bucket.limit // AUDIO_UNITS_PER_S} seconds of audio a day"
+    return f"{bucket.limit} {bucket.name} a minute"
