@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import hashlib
 import logging
 import os
 import struct
 import tempfile
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,6 +62,11 @@ HEADER = struct.Struct("<HHHdQ")
 
 #: bytes of clips that may wait for a slow store, and seconds that it is given at the end
 WAITING_BYTES, LAST_WRITES_S = 64_000_000, 5.0
+
+#: of a folder of clips: the file that says how many bytes it holds and when they were last counted (seconds since 1970)
+LEDGER, ENTRY = ".held", struct.Struct("<Qd")
+#: seconds after which they are counted anew: files may be removed by other hands
+RECOUNT_S = 600
 
 
 class Cache(Protocol):
@@ -146,13 +153,12 @@ class MemoryCache:
 class DiskCache:
     """One file per clip under `folder`, the longest unused removed beyond `limit_bytes`.
 
-    Several processes may share a folder: files appear whole, by rename, and one that has vanished is a miss. A disk
-    that is full or read-only costs a warning, not a reply.
+    Several processes may share a folder: files appear whole, by rename, one that has vanished is a miss, and how much
+    all hold together stands in a file of its own. A disk that is full or read-only costs a warning, not a reply.
     """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self._folder, self._limit_bytes = folder, limit_bytes
-        self._held_bytes: int | None = None  # counted at the first put
         self._putting = asyncio.Lock()
 
     async def first(self, keys: Sequence[str]) -> tuple[int, Clip] | None:
@@ -203,9 +209,19 @@ class DiskCache:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-        self._held_bytes = self._count() if self._held_bytes is None else self._held_bytes + len(packed)
-        if self._held_bytes > self._limit_bytes:
-            self._held_bytes = self._trim()
+        self._account(len(packed))
+
+    def _account(self, added: int) -> None:
+        """Add to what all processes hold together; trim when that is too much, by one of them at a time."""
+        with os.fdopen(os.open(self._folder / LEDGER, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
+            entry = file.read(ENTRY.size)
+            held, counted_s = ENTRY.unpack(entry) if len(entry) == ENTRY.size else (0, 0.0)
+            held, now_s = held + added, time.time()
+            if held > self._limit_bytes or not 0 <= now_s - counted_s < RECOUNT_S:
+                held, counted_s = self._trim(), now_s
+            file.seek(0)
+            file.write(ENTRY.pack(held, counted_s))
 
     def _files(self) -> list[tuple[float, int, Path]]:
         """Last use, size and path of every clip; a file that vanishes meanwhile is left out."""
@@ -218,13 +234,12 @@ class DiskCache:
             found.append((status.st_mtime, status.st_size, path))
         return found
 
-    def _count(self) -> int:
-        return sum(size for _, size, _ in self._files())
-
     def _trim(self) -> int:
-        """Remove the longest unused down to nine tenths of the limit, so that not every put has to look."""
+        """Count, and remove the longest unused down to nine tenths of the limit, so that not every put has to look."""
         files = sorted(self._files())
         held = sum(size for _, size, _ in files)
+        if held <= self._limit_bytes:
+            return held
         for _, size, path in files:
             if held <= self._limit_bytes * 0.9:
                 break

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cache import Clip, DiskCache, MemoryCache, clip_key
+from gateway.cache import ENTRY, LEDGER, Clip, DiskCache, MemoryCache, clip_key
 
 
 def clip(size: int = 100, fill: bytes = b"x") -> Clip:
@@ -88,6 +88,26 @@ async def test_the_disk_is_trimmed_to_its_limit_oldest_first(tmp_path: Path) -> 
     assert held <= 1000
     assert await cache.first(["0007"]) is not None
     assert await cache.first(["0000"]) is None
+
+
+async def test_processes_that_share_a_folder_keep_to_its_limit_together(tmp_path: Path) -> None:
+    caches = [DiskCache(tmp_path, 2000) for _ in range(5)]
+    for n in range(60):
+        await caches[n % 5].put(f"{n:04}", clip())
+        assert sum(path.stat().st_size for path in tmp_path.glob("??/*")) <= 2000
+
+
+async def test_files_that_other_hands_removed_are_not_counted_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = DiskCache(tmp_path, 1500)
+    for n in range(9):
+        await cache.put(f"{n:04}", clip())
+    for path in tmp_path.glob("??/*"):
+        path.unlink()
+    monkeypatch.setattr("gateway.cache.RECOUNT_S", 0)
+    await cache.put("last", clip())
+    assert ENTRY.unpack((tmp_path / LEDGER).read_bytes())[0] == len(clip().pack("last"))
 
 
 @pytest.mark.parametrize(
