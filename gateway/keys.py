@@ -19,3 +19,5 @@ class Caller:
     tags: frozenset[str] = frozenset()
     limits: Limits = field(default_factory=Limits)
     expires: datetime | None = None
+    #: whose clips, where they are not shared: the name, and which key of that name. Not the key, and no way to it
+    tenant: str = ""

@@ -32,10 +32,12 @@ def lint(
     infos: Mapping[str, EngineInfo | None],
     enabled: Container[str],
     voices: Iterable[str] = (),
+    keys: Iterable[str] | None = None,
 ) -> list[Finding]:
     """All findings. `infos`: every engine of engines.yaml, None where what it can do is not known before it starts.
 
     `enabled`: those that will run. `voices`: the canonical names of voices.yaml; left out, voices are not looked at.
+    `keys`: the names of all API keys, of which there may be none; None: they are not looked at.
     """
     found = unknown_engines(policy.model_dump(by_alias=True, exclude_none=True), infos)
     for index, rule in enumerate(policy.rules):
@@ -44,6 +46,8 @@ def lint(
         found += _never_holds(rule.when, (*loc, "when"))
         found += _unserved(rule, loc, policy, infos, enabled)
         found += _unknown_names(rule.when, (*loc, "when"), policy, infos, tuple(voices))
+        if keys is not None:
+            found += _unknown_keys(rule.when, (*loc, "when"), tuple(keys))
     found += _aliases(policy, infos)
     found += _last_resort(policy, infos, enabled)
     return found
@@ -226,6 +230,16 @@ def _unknown_names(
             yield _warn((*loc, "models", place), f"unknown model {model!r}: this never holds; {near(model, models)}")
     if when.not_ is not None:
         yield from _unknown_names(when.not_, (*loc, "not"), policy, infos, voices)
+
+
+def _unknown_keys(when: When, loc: Loc, keys: tuple[str, ...]) -> Iterator[Finding]:
+    for place, key in enumerate(when.keys or ()):
+        if key not in keys:
+            others = f"; {near(key, keys)}" if keys else ""
+            text = f"unknown key {key!r}: this never holds before `voxgate keys add {key}`{others}"
+            yield _warn((*loc, "keys", place), text)
+    if when.not_ is not None:
+        yield from _unknown_keys(when.not_, (*loc, "not"), keys)
 
 
 def _aliases(policy: Policy, infos: Mapping[str, EngineInfo | None]) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ how a decision is made: what a policy cannot mean is found by `policies.lint`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ def note_policy_findings(
     entries: Entries,
     kinds: Mapping[str, EngineKind],
     data_dir: Path,
+    keys: Document,
 ) -> None:
     """What `policies.lint` finds, at its place in the file. `policy` None: the file is wrong in other ways too."""
     if policy is None:
@@ -63,9 +64,37 @@ def note_policy_findings(
     else:
         known = {name: describe(entry, kinds, data_dir) if entry else None for name, entry in entries.items()}
         enabled = {name for name, entry in entries.items() if entry is None or entry.enabled}
-        findings = lint(policy, known, enabled, _mapping(voices.value(("voices",))))
+        names = None if keys.data is None else _mapping(keys.value(("keys",)))
+        findings = lint(policy, known, enabled, _mapping(voices.value(("voices",))), names)
     for finding in findings:
         policies.problem(finding.path, finding.message, warning=finding.severity == "warning")
+
+
+def note_key_findings(keys: Document, engines: Document, voices: Document) -> None:
+    """Engines and voices that a key may use and that are not there: a warning, so that whoever takes one out need not
+    look through all keys at once. Nothing is said of names from a file that cannot be read."""
+    known_engines = _mapping(engines.value(("engines",)))
+    known_voices = {**_mapping(voices.value(("voices",))), **_mapping(voices.value(("aliases",)))}
+    for name, key in _mapping(keys.value(("keys",))).items():
+        for index, engine in enumerate(_listed(_mapping(key).get("engines"))):
+            if known_engines and isinstance(engine, str) and (text := unknown_engine(engine, known_engines)):
+                keys.problem(("keys", name, "engines", index), text, warning=True)
+        for index, voice in enumerate(_listed(_mapping(key).get("voices"))):
+            if known_voices and isinstance(voice, str) and (text := unknown_voice(voice, known_voices, known_engines)):
+                keys.problem(("keys", name, "voices", index), text, warning=True)
+
+
+def unknown_engine(engine: str, known: Iterable[str]) -> str:
+    """What is wrong with an engine that a key shall use; empty when nothing is."""
+    return "" if engine in known else f"engine {engine!r} is not in engines.yaml; {near(engine, known)}"
+
+
+def unknown_voice(voice: str, known: Iterable[str], engines: Container[str]) -> str:
+    """What is wrong with a voice that a key shall use: a voice, an alias, or ENGINE:VOICE. Empty when nothing is."""
+    engine, colon, _ = voice.partition(":")
+    if voice in known or (colon and engine in engines):
+        return ""
+    return f"voice {voice!r} is not in voices.yaml; {near(voice, known)}"
 
 
 def _note_names(voices: Document, known: Mapping[str, Any], aliases: Mapping[str, Any]) -> None:

@@ -13,20 +13,21 @@ from pathlib import Path
 
 from engines.contract import EngineKind, Instance
 from engines.registry import Registry
-from gateway.configuration.across import note_policy_findings, note_voice_findings
+from gateway.configuration.across import note_key_findings, note_policy_findings, note_voice_findings
 from gateway.configuration.advice import validate
 from gateway.configuration.engines import EngineEntry, type_engines
+from gateway.configuration.keys import NO_KEYS, KeysFile, type_keys
 from gateway.configuration.overrides import override
 from gateway.configuration.problems import ConfigError, Problem
 from gateway.configuration.redis_access import note_redis_findings
 from gateway.configuration.secrets import note_clear_endpoints, note_secrets
 from gateway.configuration.settings import Settings
 from gateway.configuration.yaml import Document, Source, read_document, read_source
+from gateway.keyring import Keyring
 from gateway.voices import Voices
 from policies.policy import Policy
 
-FILES = ("gateway.yaml", "engines.yaml", "voices.yaml", "policies.yaml")
-
+FILES = ("gateway.yaml", "engines.yaml", "voices.yaml", "policies.yaml", "keys.yaml")
 
 #: these name each other's engines and voices: they are used together or not at all
 ROUTING = ("engines.yaml", "voices.yaml", "policies.yaml")
@@ -48,6 +49,7 @@ class Reading:
     sources: Mapping[str, Source]
     settings: Settings | None
     routing: Routing | None
+    keys: KeysFile | None
     problems: tuple[Problem, ...]
 
     @property
@@ -71,6 +73,7 @@ class Config:
     engines: Mapping[str, EngineEntry]
     voices: Voices
     policy: Policy
+    keys: Keyring = field(default_factory=Keyring)
     warnings: tuple[Problem, ...] = ()
     kinds: Mapping[str, EngineKind] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -87,6 +90,12 @@ class Config:
                 policy=routing.policy,
                 warnings=reading.warnings,
                 sources={**config.sources, **{name: reading.sources[name] for name in ROUTING}},
+            )
+        if reading.keys is not None:
+            config = replace(
+                config,
+                keys=config.keys.renewed(reading.keys.keyring(config.settings.limits)),
+                sources={**config.sources, "keys.yaml": reading.sources["keys.yaml"]},
             )
         return config
 
@@ -121,8 +130,8 @@ def load_config(directory: Path, registry: Registry, environ: Mapping[str, str])
         advice = f"{what}: `voxgate init {directory}` writes one with the shipped configuration, ready to edit"
         raise ConfigError([Problem(str(directory), 1, 1, "", advice)])
     reading = read_config(directory, read_sources(directory), registry, environ)
-    settings, routing = reading.settings, reading.routing
-    if settings is None or routing is None or reading.errors:
+    settings, routing, keys = reading.settings, reading.routing, reading.keys
+    if settings is None or routing is None or keys is None or reading.errors:
         raise ConfigError(reading.problems)
     return Config(
         directory,
@@ -130,6 +139,7 @@ def load_config(directory: Path, registry: Registry, environ: Mapping[str, str])
         routing.engines,
         routing.voices,
         routing.policy,
+        keys.keyring(settings.limits),
         reading.warnings,
         registry.kinds,
         environ,
@@ -138,8 +148,8 @@ def load_config(directory: Path, registry: Registry, environ: Mapping[str, str])
 
 
 def read_sources(directory: Path) -> dict[str, Source]:
-    """What stands in the files of a directory now, by their names."""
-    return {name: read_source(directory / name) for name in FILES}
+    """What stands in the files of a directory now, by their names. keys.yaml alone may be absent."""
+    return {name: read_source(directory / name, NO_KEYS if name == "keys.yaml" else None) for name in FILES}
 
 
 def read_config(
@@ -160,8 +170,10 @@ def read_config(
         # engines of unusable settings are described as if all was at its default: better than saying nothing
         data_dir = settings.data_dir if settings else Path()
     routing = _routing(documents, registry, data_dir)
+    keys = type_keys(documents["keys.yaml"])
+    note_key_findings(documents["keys.yaml"], documents["engines.yaml"], documents["voices.yaml"])
     problems = tuple(problem for document in documents.values() for problem in _sorted(document))
-    return Reading(sources, None if documents["gateway.yaml"].failed else settings, routing, problems)
+    return Reading(sources, None if documents["gateway.yaml"].failed else settings, routing, keys, problems)
 
 
 def _routing(documents: Mapping[str, Document], registry: Registry, data_dir: Path) -> Routing | None:
@@ -172,7 +184,7 @@ def _routing(documents: Mapping[str, Document], registry: Registry, data_dir: Pa
     policy = validate(Policy, policies) if policies.data is not None else None
     if entries is not None:
         if policies.data is not None:
-            note_policy_findings(policies, policy, voices, entries, registry.kinds, data_dir)
+            note_policy_findings(policies, policy, voices, entries, registry.kinds, data_dir, documents["keys.yaml"])
         if entries and not any(entry is None or entry.enabled for entry in entries.values()):
             engines.problem(("engines",), "every engine is switched off: nothing will speak", at_key=True, warning=True)
     note_voice_findings(voices, entries, registry.kinds, data_dir)

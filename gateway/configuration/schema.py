@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from engines.contract import EngineKind
 from engines.registry import Registry
 from gateway.configuration.engines import Common, EnginesFile
+from gateway.configuration.keys import KeysFile
 from gateway.configuration.settings import Settings
 from gateway.voices import Voices
 from policies.policy import Policy, Terms
@@ -37,6 +38,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         "engines.json": _engines(built_in_kinds()),
         "voices.json": _schema(Voices),
         "policies.json": _policies(),
+        "keys.json": _schema(KeysFile),
     }
 
 

@@ -85,11 +85,13 @@ class Document:
         return any(problem.severity == "error" for problem in self.problems)
 
 
-def read_source(file: Path) -> Source:
-    """What stands in a file now. Nothing is raised."""
+def read_source(file: Path, absent: Source | None = None) -> Source:
+    """What stands in a file now, or `absent` where there is none and that is said. Nothing is raised."""
     try:
         return file.read_bytes()
     except FileNotFoundError:
+        if absent is not None:
+            return absent
         return f"no such file: `voxgate init {file.parent}` writes the shipped one, ready to edit"
     except IsADirectoryError:
         return "is a directory, but must be a file"

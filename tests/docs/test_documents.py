@@ -81,7 +81,7 @@ def test_every_command_and_option_exists(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["keys", "add"], ["serve", "--prot", "1"], ["engines", "make", "x"], ["explain", "--board"]],
+    [["keys", "make", "x"], ["serve", "--prot", "1"], ["engines", "make", "x"], ["explain", "--board"]],
     ids=" ".join,
 )
 def test_a_command_that_does_not_exist_is_found_out(arguments: list[str]) -> None:

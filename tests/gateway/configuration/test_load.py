@@ -115,13 +115,6 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read(write: Callable[..., P
     assert load_config(directory, registry, {}).settings.auth == "none"
 
 
-def test_keys_yaml_may_stand_beside_the_others(write: Callable[..., Path], registry: Registry) -> None:
-    directory = write()
-    without = load_config(directory, registry, {})
-    (directory / "keys.yaml").write_text("anything: [")  # not even YAML: it is not looked at
-    assert load_config(directory, registry, {}) == without
-
-
 def test_the_shipped_configuration_has_neither_errors_nor_warnings() -> None:
     config = load_config(shipped_directory(), Registry.load([gateway.hooks]), {"HOME": "/home/me"})
     assert config.warnings == ()

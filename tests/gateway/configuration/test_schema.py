@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from gateway.configuration import schema
 from gateway.configuration.engines import Common
+from gateway.configuration.keys import KeyEntry, KeyLimits, KeysFile
 from gateway.configuration.load import shipped_directory
 from gateway.configuration.settings import Settings
 from gateway.configuration.yaml import read_document
@@ -28,7 +29,7 @@ def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 @pytest.mark.parametrize(
     "model",
-    [*models(Settings), Common, Voices, VoiceEntry, Policy, Terms, Use, When, Share]
+    [*models(Settings), Common, Voices, VoiceEntry, Policy, Terms, Use, When, Share, KeysFile, KeyEntry, KeyLimits]
     + [kind.options for kind in schema.built_in_kinds()],
 )
 def test_every_field_says_what_it_means(model: type[BaseModel]) -> None:
