@@ -2,7 +2,7 @@
 
 It ends when nobody is attached any more for a while, when it is told to retire, on SIGTERM, and when its engine does
 not start. In each case it first takes its name away, so that a successor can be started at once, and then finishes
-what was begun. Knows nothing about what is said at the desk.
+what was begun, in bounded time. Knows nothing about what is said at the desk.
 """
 
 from __future__ import annotations
@@ -169,4 +169,10 @@ class Worker:
             Path(self._duty.lock).unlink(missing_ok=True)
         self._lock.close()
         self._desk.retire()
+        self._loop.call_later(self._duty.finish_s, self._break_off)
         self._look_around()
+
+    def _break_off(self) -> None:
+        """A listener who does not listen must not keep an engine's memory for ever."""
+        log.error("was to retire %g s ago and still speaks: breaks off", self._duty.finish_s)
+        self._done.set()

@@ -149,6 +149,7 @@ def spawn_if_free(spec: WorkerSpec, place: Place) -> Spawned | None:
             data_dir=str(spec.data_dir),
             fingerprint=spec.fingerprint,
             linger_s=spec.linger_s,
+            finish_s=spec.finish_s,
             start_timeout_s=spec.start_timeout_s,
             hang_timeout_s=spec.hang_timeout_s,
             socket=str(place.socket),

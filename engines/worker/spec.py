@@ -39,6 +39,7 @@ class WorkerSpec:
     idle_unload_s: float = 0.0  # detach after so long without a request; 0: never
     hang_timeout_s: float = 15.0  # a started worker that answers no ping for so long is killed
     linger_s: float = 3.0  # how long a worker outlives the last gateway, so that a restarted one finds it warm
+    finish_s: float = 3600.0  # how long one that retires may go on with what it was asked before, then it breaks off
     revision: str = ""  # whatever else must be equal to share a worker, for instance a plugin's version
 
     @cached_property
@@ -77,6 +78,7 @@ class Duty:
     data_dir: str
     fingerprint: str
     linger_s: float
+    finish_s: float
     start_timeout_s: float
     hang_timeout_s: float
     socket: str  # path to bind

@@ -238,6 +238,17 @@ async def test_a_wrong_kind_or_option_is_named(place: Workplace, fields: dict[st
         await place.engine(**fields).start()
 
 
+async def test_a_worker_that_retires_does_not_wait_for_ever_for_what_it_speaks(place: Workplace) -> None:
+    engine = await place.started(finish_s=0.2)
+    stream = engine.synthesize(request_of("hold"))
+    await anext(stream)
+    assert engine.pid
+    psutil.Process(engine.pid).terminate()
+    with pytest.raises(EngineFault):
+        await anext(stream)
+    assert len(await say(engine, "say 1")) == 1  # by its successor
+
+
 async def test_a_start_that_takes_too_long_is_given_up_with_advice(place: Workplace) -> None:
     engine = place.engine(options={"start": "wait"}, start_timeout_s=1.0)
     with pytest.raises(Unavailable, match="raise start_timeout_s"):
