@@ -22,6 +22,8 @@ from gateway.configuration.load import Config
 from gateway.configuration.settings import Settings
 from gateway.era import Era
 from gateway.fleet import Changes, Fleet
+from gateway.limits.limiter import Limiter
+from gateway.limits.memory import MemoryBuckets
 from gateway.outcomes import MemoryOutcomes, Outcomes
 from gateway.record import Served
 from gateway.reload import LOOK_EVERY_S, Reloader
@@ -47,6 +49,7 @@ class Runtime:
     store: Store | None  # the Redis that gateways share
     #: of our own, such as metrics: called with each finished request, before plugins are
     listeners: list[Callable[[Served], None]] = field(default_factory=list)
+    limiter: Limiter = field(init=False)
     reloader: Reloader = field(init=False)
 
     @classmethod
@@ -65,6 +68,7 @@ class Runtime:
         cache = MemoryCache(settings.cache.memory_mb * 1_000_000, _behind(settings, store))
         outcomes = _outcomes(settings, store, clock)
         runtime = cls(Era(config, fleet.members, board), registry, clock, board, fleet, cache, outcomes, store)
+        runtime.limiter = _limiter(store, clock)
         runtime.reloader = Reloader(config, runtime.adopt, registry, clock, look_every_s)
         fleet.on_succession = lambda: runtime._begin_era(runtime.config)
         return runtime
@@ -103,6 +107,7 @@ class Runtime:
         await self.fleet.aclose()
         await self.cache.aclose()
         await self.outcomes.aclose()
+        await self.limiter.aclose()
         if self.store:
             await self.store.aclose()
 
@@ -158,6 +163,15 @@ def _outcomes(settings: Settings, store: Store | None, clock: Clock) -> Outcomes
     from gateway.redis.outcomes import RedisOutcomes
 
     return RedisOutcomes(store, local, keep_s)
+
+
+def _limiter(store: Store | None, clock: Clock) -> Limiter:
+    own = MemoryBuckets(clock)
+    if store is None:
+        return Limiter(own)
+    from gateway.limits.redis import RedisBuckets
+
+    return Limiter(own, RedisBuckets(store))
 
 
 def _unwritable(folder: Path) -> str:

@@ -18,6 +18,9 @@ from litestar.types import ExceptionHandlersMap, Scope
 from engines.errors import SpeechError
 from gateway.http.body import ClientLeft
 from gateway.http.ids import request_id_of
+from gateway.http.permits import permit_of
+from gateway.limits.headers import Headers
+from gateway.limits.limiter import RateLimited
 from gateway.refusals import NoEngine
 
 logger = logging.getLogger("voxgate.http")
@@ -52,20 +55,28 @@ def error_object(
 def retry_headers(status: int, *, may_retry: bool, retry_after_s: float | None) -> dict[str, str]:
     """`retry-after` where another try makes sense, `x-should-retry: false` where an SDK would try in vain."""
     if not may_retry:
-        return {"x-should-retry": "false"} if status >= 500 else {}
-    wait_s = min(max(retry_after_s or 0.0, SHORTEST_RETRY_S), LONGEST_RETRY_S)
-    return {"retry-after": str(math.ceil(wait_s)), "retry-after-ms": str(math.ceil(wait_s * 1000))}
+        return {"x-should-retry": "false"} if status >= 500 or status == 429 else {}
+    wait_s = retry_after_s or 0.0
+    if status != 429:  # a limit's time is known, and told as it is; others are guesses
+        wait_s = min(max(wait_s, SHORTEST_RETRY_S), LONGEST_RETRY_S)
+    headers = {"retry-after": str(math.ceil(wait_s)), "retry-after-ms": str(math.ceil(wait_s * 1000))}
+    return headers if wait_s <= LONGEST_RETRY_S else headers | {"x-should-retry": "false"}
 
 
 def _respond(scope: Scope, status: int, body: dict[str, Any], headers: dict[str, str]) -> Response[bytes]:
     about = body["error"]
     logger.info("refused request_id=%s status=%d code=%s", about["request_id"], status, about["code"])
+    limits = _as_text(permit_of(scope).headers())
     return Response(
         msgspec.json.encode(body),
         status_code=status,
         media_type=JSON,
-        headers={"x-request-id": request_id_of(scope), **headers},
+        headers={"x-request-id": request_id_of(scope), **limits, **headers},
     )
+
+
+def _as_text(headers: Headers) -> dict[str, str]:
+    return {name.decode("ascii"): value.decode("ascii") for name, value in headers}
 
 
 def on_speech_error(request: Request[Any, Any, Any], error: SpeechError) -> Response[bytes]:
@@ -84,6 +95,8 @@ def on_speech_error(request: Request[Any, Any, Any], error: SpeechError) -> Resp
         **skipped,
     )
     headers = retry_headers(error.status, may_retry=error.client_may_retry, retry_after_s=error.retry_after_s)
+    if isinstance(error, RateLimited):  # whoever is not admitted has no permit
+        headers |= _as_text(error.headers)
     return _respond(request.scope, error.status, body, headers)
 
 

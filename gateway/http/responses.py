@@ -13,12 +13,12 @@ import msgspec
 from litestar.types import Send
 
 from engines.errors import EngineFault
+from gateway.limits.headers import Headers
+from gateway.limits.permit import Permit
 from gateway.record import Served
 from gateway.reply import Reply
 
 logger = logging.getLogger("voxgate.http")
-
-Headers = list[tuple[bytes, bytes]]
 
 _NEEDS_ESCAPE = re.compile(r"[^\x20-\x24\x26-\x7e]").search
 _ESCAPE_SAFE: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
@@ -43,7 +43,7 @@ def _timing(served: Served) -> bytes:
     return b"first_audio;dur=%.2f" % (served.first_audio_s * 1000)
 
 
-def speech_headers(reply: Reply, request_id: str, ignored: list[str]) -> Headers:
+def speech_headers(reply: Reply, request_id: str, ignored: list[str], permit: Permit) -> Headers:
     """The headers of CONTRACT's section on HTTP, as far as they are known before the first byte."""
     served = reply.served
     headers = [
@@ -61,7 +61,7 @@ def speech_headers(reply: Reply, request_id: str, ignored: list[str]) -> Headers
     if ignored:
         names = [quote(name[:64], safe="") for name in ignored[:MAX_IGNORED_NAMES]]
         headers.append((b"x-voxgate-ignored", ", ".join(names).encode("ascii")))
-    return headers
+    return headers + permit.headers()
 
 
 async def send_whole(send: Send, media_type: bytes, body: bytes, headers: Headers) -> None:
@@ -72,7 +72,7 @@ async def send_whole(send: Send, media_type: bytes, body: bytes, headers: Header
     await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
-async def send_stream(send: Send, reply: Reply, request_id: str, ignored: list[str]) -> None:
+async def send_stream(send: Send, reply: Reply, request_id: str, ignored: list[str], permit: Permit) -> None:
     """Pieces as they are made. Nothing is sent before the first one is there: until then, failing has a status.
 
     When a later one fails, this returns without the last chunk; the server then closes the connection, and every client
@@ -80,7 +80,7 @@ async def send_stream(send: Send, reply: Reply, request_id: str, ignored: list[s
     """
     assert reply.stream is not None
     first = await _first_piece(reply)
-    headers = speech_headers(reply, request_id, ignored)
+    headers = speech_headers(reply, request_id, ignored, permit)
     headers.append((b"content-type", reply.media_type.encode("ascii")))
     headers.append((b"x-accel-buffering", b"no"))  # nginx would collect the whole clip before passing it on
     await send({"type": "http.response.start", "status": 200, "headers": headers})

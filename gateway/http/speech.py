@@ -17,8 +17,11 @@ from gateway.http.body import header, read_body
 from gateway.http.departure import Departure
 from gateway.http.docs import SpeechOperation
 from gateway.http.ids import request_id_of
+from gateway.http.permits import keep_permit
 from gateway.http.responses import collect, send_stream, send_whole, speech_headers, speech_json
 from gateway.http.wire import parse_speech
+from gateway.keys import Caller
+from gateway.limits.permit import Permit
 from gateway.pipeline import speak
 from gateway.record import Served
 from gateway.reply import Reply
@@ -58,9 +61,16 @@ class SpeechEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._runtime.patience():
-            await self._answer(scope, receive, send)
+            await self._admit(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer within the limits of whoever asks, who holds a place among the requests in flight until the end."""
+        caller = Caller(limits=self._runtime.config.settings.limits)
+        async with await self._runtime.limiter.admit(caller) as permit:
+            keep_permit(scope, permit)
+            await self._answer(scope, receive, send, permit)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, permit: Permit) -> None:
         request_id = request_id_of(scope)
         body = await read_body(scope, receive, self._max_body_bytes)
         request, ignored = parse_speech(body, self._max_chars)
@@ -72,16 +82,17 @@ class SpeechEndpoint:
         reply: Reply | None = None
         try:
             with Departure(receive):
-                reply = await speak(request, self._runtime, request_id)
+                reply = await speak(request, self._runtime, request_id, permit)
                 if as_json:
                     answer = speech_json(reply, request_id, await collect(reply))
-                    await send_whole(send, b"application/json", answer, speech_headers(reply, request_id, ignored))
+                    headers = speech_headers(reply, request_id, ignored, permit)
+                    await send_whole(send, b"application/json", answer, headers)
                 elif reply.body is not None or not request.stream:
                     clip = await collect(reply)
-                    headers = speech_headers(reply, request_id, ignored)
+                    headers = speech_headers(reply, request_id, ignored, permit)
                     await send_whole(send, reply.media_type.encode("ascii"), clip, headers)
                 else:
-                    await send_stream(send, reply, request_id, ignored)
+                    await send_stream(send, reply, request_id, ignored, permit)
         finally:
             # After the watch has ended, so that a client leaving now does not interrupt the closing.
             if reply is not None:

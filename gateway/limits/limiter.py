@@ -25,7 +25,7 @@ from gateway.limits.gcra import MICROSECONDS, NEVER, Bucket, Level
 from gateway.limits.headers import Headers, duration, limit_headers
 from gateway.limits.memory import MemoryBuckets
 from gateway.limits.permit import FREE, Permit
-from gateway.redis.store import Absent
+from gateway.redis.absent import Absent
 
 logger = logging.getLogger("voxgate.limits")
 

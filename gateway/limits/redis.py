@@ -18,7 +18,8 @@ from redis.asyncio import Redis
 
 from gateway.limits.buckets import LEASE_US, Correction, Draw, Place, Taken
 from gateway.limits.gcra import Bucket, Level
-from gateway.redis.store import Absent, Store
+from gateway.redis.absent import Absent
+from gateway.redis.store import Store
 
 #: seconds for what no request waits for
 ASIDE_S = 1.0
