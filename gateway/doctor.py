@@ -6,6 +6,7 @@ into this process that does not belong there, nothing is changed, no secret's va
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import platform
@@ -199,8 +200,28 @@ def _holder(number: int) -> str:
 
 
 def redis(config: Config) -> Iterator[Finding]:
-    url = config.settings.redis.url
-    yield Finding("redis", "note" if url else "ok", "this version does not use it yet" if url else "none configured")
+    """Is Redis there, new enough, and quick enough for the time that a request gives it."""
+    settings = config.settings.redis
+    if not settings.url:
+        yield Finding("redis", "ok", "none configured")
+        return
+    if name := settings.password_env:
+        there = bool(os.environ.get(name))
+        yield Finding("redis", "ok" if there else "note", f"its password: {name} is {'set' if there else 'not set'}")
+    from gateway.redis.probe import OLDEST, visit
+
+    visited = asyncio.run(visit(settings, os.environ))
+    if visited.version:
+        old = visited.version < OLDEST
+        text = f"version {'.'.join(map(str, visited.version))}, answers in {visited.answers_ms:.1f} ms"
+        advice = "" if not old else f"{'.'.join(map(str, OLDEST))} or newer is needed"
+        yield Finding("redis", "problem" if old else "ok", text, advice)
+        if visited.answers_ms > settings.budget_ms / 2:
+            advice = f"redis.budget_ms is {settings.budget_ms}: a nearer Redis, or a larger budget"
+            yield Finding("redis", "problem", "it is too slow for the time that requests give it", advice)
+    if visited.fault:
+        what, _, advice = visited.fault.partition(": ")
+        yield Finding("redis", "problem", what, advice)
 
 
 def credentials(config: Config) -> Iterator[Finding]:

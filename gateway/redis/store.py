@@ -13,7 +13,6 @@ import asyncio
 import hashlib
 import logging
 import math
-import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -26,8 +25,9 @@ from redis.exceptions import NoScriptError
 from gateway.clock import Clock
 from gateway.configuration.settings import Redis as Settings
 from gateway.redis.absent import Absent as Absent
-from gateway.redis.faults import NONSENSE, UNGREETED, Fault, judge
+from gateway.redis.faults import Fault, judge
 from gateway.redis.lines import Line, Lines, connecting
+from gateway.redis.probe import no_answer, of_opening, probe
 
 logger = logging.getLogger("voxgate.redis")
 T = TypeVar("T")
@@ -39,8 +39,8 @@ FORGET_S = 30.0
 #: turns that the event loop gets when a budget is over, to read a reply that has come already: under load the time may
 #: have gone by in this process
 LAST_TURNS = 8
-#: bytes of what is logged of a command that Redis refused
-TOLD = 120
+#: kinds of errors of single commands that are logged, each once, and the characters of each
+MOST_TOLD, TOLD_CHARS = 20, 120
 
 
 @dataclass(slots=True)
@@ -70,7 +70,6 @@ class Store:
         self._epoch = 0  # changes so far
         self._well_since_s = -math.inf
         self._wait_s = FIRST_PROBE_S
-        self._probe_key = f"{self.prefix}probe:{uuid.uuid4().hex}"
         self._told: set[str] = set()
 
     async def start(self) -> None:
@@ -78,6 +77,8 @@ class Store:
         self._become(await self._probe())
 
     async def aclose(self) -> None:
+        self.state, self.reason = "down", "this gateway is stopping"
+        self._epoch += 1  # what calls find out from now on says nothing
         tasks = [*self._calls, *([self._probing] if self._probing else [])]
         for task in tasks:
             task.cancel()
@@ -127,7 +128,7 @@ class Store:
         if not task.done() or task.cancelled():
             # with less time than the budget, or behind other calls on all lines, it is not Redis that is late
             if allowed_s >= self.budget_s and (line or not self._lines.open):
-                self._note(Fault("gone", f"no answer within {allowed_s * 1000:.0f} ms"), epoch)
+                self._note(no_answer(allowed_s), epoch)
             raise Absent("no answer in time")
         if error := task.exception():
             raise self._blame(error, epoch) from error
@@ -160,13 +161,13 @@ class Store:
         fault = judge(error)
         if fault.extent != "once":
             self._note(fault, epoch)
-        elif fault.reason not in self._told:
+        elif fault.reason not in self._told and len(self._told) < MOST_TOLD:
             self._told.add(fault.reason)
-            logger.warning("Redis: %s (%s)", fault.reason, str(error)[:TOLD])
+            logger.warning("Redis: %s (%s)", fault.reason, str(error)[:TOLD_CHARS])
         return Absent(fault.reason)
 
     def _no_line(self, error: Exception) -> None:
-        self._note(_of_opening(error), self._epoch)
+        self._note(of_opening(error), self._epoch)
 
     def _note(self, fault: Fault, epoch: int) -> None:
         """What a call found out; one begun before the last change says nothing about now."""
@@ -195,7 +196,8 @@ class Store:
         if loop.time() - self._well_since_s > FORGET_S:
             self._wait_s = FIRST_PROBE_S
         while self.reason:
-            await self._lines.drop_free()  # after a failure they may be dead without showing it
+            if self.state == "down":
+                await self._lines.drop_free()  # they may be dead without showing it
             await asyncio.sleep(self._wait_s)
             self._wait_s = min(self._wait_s * 2, LAST_PROBE_S)
             self._become(await self._probe())
@@ -203,33 +205,12 @@ class Store:
         self._probing = None
 
     async def _probe(self) -> Fault | None:
-        """Does a new line do all that is asked of one, as fast as it must. None: yes."""
-        line = Line(self._connect())
-        try:
-            await line.open()
-        except Exception as error:
-            return _of_opening(error)
-        try:
-            async with asyncio.timeout(self.budget_s):
-                fault = await self._try_out(line.client)
-        except Exception as error:
+        line, fault = await probe(self._connect, self.budget_s, self.prefix)
+        if line is not None and not self._lines.open:
+            self._lines.add(line)
+        elif line is not None:
             await line.close()
-            return judge(error)
-        self._lines.add(line)
         return fault
-
-    async def _try_out(self, client: Redis) -> Fault | None:
-        token = uuid.uuid4().bytes
-        pipeline = client.pipeline(transaction=False)
-        pipeline.ping()
-        pipeline.set(self._probe_key, token, px=5000)
-        pipeline.get(self._probe_key)
-        pipeline.eval("return 1", 0)
-        pong, written, read, one = answers = await pipeline.execute(raise_on_error=False)
-        faults = [judge(answer) for answer in answers if isinstance(answer, Exception)]
-        if faults:
-            return next((fault for fault in faults if fault.extent == "gone"), Fault("refused", faults[0].reason))
-        return None if (pong, written, read, one) == (True, True, token, 1) else NONSENSE
 
 
 class Script:
@@ -251,9 +232,3 @@ class Script:
                 return await client.eval(self._lua, len(keys), *keys, *args)
 
         return await self._store.call(run, within_s, writes=True)
-
-
-def _of_opening(error: Exception) -> Fault:
-    """Whatever goes wrong while a line is opened, there is none."""
-    fault = judge(error)
-    return fault if fault.extent == "gone" else Fault("gone", UNGREETED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from gateway.configuration.load import shipped_directory
+from tests.redis_at_hand import RedisServer, free_port
 
 Doctor = Callable[..., tuple[int, str]]
 
@@ -131,6 +133,33 @@ def test_a_missing_engine_library_is_told_with_the_command_that_mends_it(doctor:
     )
     _, said = doctor(PYTHONPATH=str(tmp_path))
     assert "espeakng-loader" in said
+
+
+def test_a_redis_that_is_there_is_told_with_its_version(doctor: Doctor, shared_redis: RedisServer) -> None:
+    status, said = doctor(VOXGATE_REDIS__URL=shared_redis.url)
+    assert status == 0
+    assert re.search(r"ok      redis: version \d+\.\d+\.\d+, answers in \d+\.\d ms", said)
+
+
+def test_a_redis_that_is_not_there_is_a_problem(doctor: Doctor) -> None:
+    status, said = doctor(VOXGATE_REDIS__URL=f"redis://127.0.0.1:{free_port()}")
+    assert status == 1
+    assert "PROBLEM redis: it cannot be reached" in said
+    assert "Connection refused" in said
+
+
+def test_a_wrong_password_of_redis_is_a_problem_and_is_not_printed(
+    doctor: Doctor, make_redis: Callable[..., RedisServer]
+) -> None:
+    server = make_redis("requirepass right-and-secret")
+    given = {"VOXGATE_REDIS__URL": server.url, "VOXGATE_REDIS__PASSWORD_ENV": "REDIS_PASSWORD"}
+    status, said = doctor(**given, REDIS_PASSWORD="wrong-and-secret")
+    assert status == 1
+    assert "PROBLEM redis: it wants a password, or refuses this one" in said
+    assert "and-secret" not in said
+    status, said = doctor(**given, REDIS_PASSWORD="right-and-secret")
+    assert status == 0
+    assert "REDIS_PASSWORD is set" in said
 
 
 def test_no_secret_is_ever_printed(doctor: Doctor) -> None:

@@ -1,0 +1,104 @@
+"""Tries a Redis out: does one new line do all that is asked of one. Remembers nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+
+from gateway.configuration.settings import Redis as Settings
+from gateway.redis.faults import NONSENSE, UNGREETED, Fault, judge
+from gateway.redis.lines import Line, connecting
+
+#: milliseconds after which Redis takes away what a probe has written
+PROBE_MS = 5000
+#: the oldest version that is supported
+OLDEST = (6, 2)
+#: seconds that a visit gives to Redis, and commands whose time is taken on it
+VISIT_S, TIMED = 2.0, 9
+
+
+async def probe(
+    connect: Callable[[], AbstractConnection], within_s: float, prefix: str
+) -> tuple[Line | None, Fault | None]:
+    """A line that did all within `within_s`, or could only not write; and what is wrong, None: nothing."""
+    try:
+        line = Line(connect())
+        await line.open()
+    except Exception as error:
+        return None, of_opening(error)
+    try:
+        async with asyncio.timeout(within_s):
+            return line, await _try_out(line.client, f"{prefix}probe:{uuid.uuid4().hex}")
+    except TimeoutError:
+        fault = no_answer(within_s)
+    except Exception as error:
+        fault = judge(error)
+    await line.close()
+    return None, fault
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What `voxgate doctor` tells of a Redis. `version` is empty when it was not reached."""
+
+    version: tuple[int, ...] = ()
+    answers_ms: float = 0.0  # usually
+    fault: str = ""
+
+
+async def visit(settings: Settings, environ: Mapping[str, str]) -> Visit:
+    """Go there once, with more patience than a request has."""
+    line, fault = await probe(connecting(settings, environ), VISIT_S, settings.prefix)
+    reason = fault.reason if fault else ""
+    if line is None:
+        return Visit(fault=reason)
+    try:
+        async with asyncio.timeout(VISIT_S):
+            version = str((await line.client.info("server"))["redis_version"])
+            numbers = tuple(int(part) for part in version.split(".")[:3])
+            return Visit(numbers, await _measure(line.client), reason)
+    except Exception as error:
+        return Visit(fault=judge(error).reason)
+    finally:
+        await line.close()
+
+
+async def _measure(client: Redis) -> float:
+    """Milliseconds that it usually takes to answer."""
+    loop = asyncio.get_running_loop()
+    taken_s = []
+    for _ in range(TIMED):
+        began_s = loop.time()
+        await client.ping()
+        taken_s.append(loop.time() - began_s)
+    return median(taken_s) * 1000
+
+
+def of_opening(error: Exception) -> Fault:
+    """Whatever goes wrong while a line is opened, there is none."""
+    fault = judge(error)
+    return fault if fault.extent == "gone" else Fault("gone", UNGREETED)
+
+
+def no_answer(within_s: float) -> Fault:
+    return Fault("gone", f"no answer within {within_s * 1000:.0f} ms")
+
+
+async def _try_out(client: Redis, key: str) -> Fault | None:
+    token = key.encode()
+    pipeline = client.pipeline(transaction=False)
+    pipeline.ping()
+    pipeline.set(key, token, px=PROBE_MS)
+    pipeline.get(key)
+    pipeline.eval("return 1", 0)
+    answers = await pipeline.execute(raise_on_error=False)
+    faults = [judge(answer) for answer in answers if isinstance(answer, Exception)]
+    if faults:
+        return next((fault for fault in faults if fault.extent == "gone"), Fault("refused", faults[0].reason))
+    return None if answers == [True, True, token, 1] else NONSENSE
