@@ -39,21 +39,16 @@ class Board:
         return self._rows[name]
 
     def apart(self) -> Board:
-        """An empty board beside this one: for engines that are not, or no longer, in rotation."""
+        """An empty board beside this one: for engines that are not in rotation yet."""
         return Board(self._clock, self.watchers)
 
-    def remove(self, name: str) -> Row:
-        """Take an engine out of rotation; its row may be put on another board."""
-        return self._rows.pop(name)
+    def remove(self, name: str) -> None:
+        """Take an engine out of rotation. What still speaks with it goes on writing on its row."""
+        del self._rows[name]
 
-    def put(self, row: Row) -> Row | None:
-        """Take in a row of another board; returns the one of that name whose place it takes."""
-        displaced = self._rows.get(row.name)
+    def put(self, row: Row) -> None:
+        """Take in a row of another board, in place of the one of that name if there is one."""
         self._rows[row.name] = row
-        return displaced
-
-    def set_cost(self, name: str, cost_per_1k_chars: float) -> None:
-        self._rows[name].set_cost(cost_per_1k_chars)
 
     def set_state(self, name: str, state: State, reason: str = "") -> None:
         self._rows[name].set_state(state, reason)

@@ -44,9 +44,8 @@ class Era:
         now = self._board.snapshot()
         if not self._over:
             return now
-        # an engine that left rotation is on a board of its own, and one of its name may be on ours
-        states = {name: one.guarded.board.snapshot().engines[name] for name, one in self.members.items()}
-        return Snapshot(now.now, states)
+        # an engine that left rotation is not on the board, where another one of its name may be
+        return Snapshot(now.now, {name: member.state for name, member in self.members.items()})
 
     async def somebody_returns(self, names: Iterable[str], within_s: float) -> bool:
         """Wait until one of these engines, which was lost, is up again; False when none is on its way, or too late."""

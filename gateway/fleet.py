@@ -21,7 +21,6 @@ from gateway.board import Board
 from gateway.configuration.engines import EngineEntry
 from gateway.keeper import keep
 from gateway.member import Member, build_member, cost_of, first_of
-from gateway.row import Row
 from policies.types import EngineState
 
 logger = logging.getLogger("voxgate.fleet")
@@ -56,7 +55,7 @@ class Fleet:
             name: build_member(entry, kinds, data_dir, board) for name, entry in entries.items() if entry.enabled
         }
         self.on_succession: Callable[[], None] = lambda: None
-        self._successors: dict[str, Member] = {}  # of changed engines, on boards of their own until they are up
+        self._successors: dict[str, Member] = {}  # of changed engines, until they are up
         self._leaving: dict[asyncio.Task[None], Member] = {}
 
     async def start(self, within_s: float = 10.0) -> None:
@@ -110,7 +109,8 @@ class Fleet:
         built = {name: self._build(wanted[name]) for name in (*changes.added, *changes.replaced)}
         for name in changes.removed:
             self._dismiss_successor(name)
-            self._retire(self.members[name], self._board.remove(name))
+            self._board.remove(name)
+            self._retire(self.members[name])
         self.members = {name: member for name, member in self.members.items() if name in wanted}
         for name in changes.adjusted:
             self._adjust(self._newest(name), wanted[name])
@@ -154,16 +154,14 @@ class Fleet:
 
     def _enter_rotation(self, member: Member) -> None:
         """New requests may choose it from now on, in place of its predecessor, if it has one."""
-        predecessor, displaced = self.members.get(member.name), self._board.put(member.board.remove(member.name))
-        member.guarded.board = self._board
+        predecessor = self.members.get(member.name)
+        self._board.put(member.row)
         self.members = {**self.members, member.name: member}
-        if predecessor is not None and displaced is not None:
-            self._retire(predecessor, displaced)
+        if predecessor is not None:
+            self._retire(predecessor)
 
-    def _retire(self, member: Member, row: Row) -> None:
-        """Its row is off the board: let what speaks with it end, then close it."""
-        member.guarded.board = self._board.apart()
-        member.guarded.board.put(row)
+    def _retire(self, member: Member) -> None:
+        """It is off the board: let what speaks with it end, then close it."""
         member.title = f"engine {member.name} (leaving)"
         member.leave()
         self._leave(member)
@@ -192,7 +190,7 @@ class Fleet:
         """Change what needs no other instance."""
         member.entry = entry
         member.guarded.slots.queue = entry.queue
-        member.board.set_cost(member.name, cost_of(entry, member.info))
+        member.row.set_cost(cost_of(entry, member.info))
 
 
 def _is_same(one: EngineEntry, other: EngineEntry) -> bool:

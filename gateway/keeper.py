@@ -1,6 +1,6 @@
 """Keeps one engine alive: started, checked now and then, and after a loss started again, with a back-off that doubles.
 
-What it finds it writes on the board that the engine is on. One whose model or credentials are missing is a reported
+What it finds it writes on the engine's row. One whose model or credentials are missing is a reported
 state, looked at again from time to time, not a fault. Knows nothing about other engines, nor about requests.
 """
 
@@ -37,7 +37,7 @@ async def keep(member: Member, came_up: Callable[[Member], None]) -> None:
         if not await _start(member):
             back_off_s = min(max(back_off_s * 2, BACK_OFF_S), LONGEST_BACK_OFF_S)
             member.returning = back_off_s <= IN_A_MOMENT_S
-            await asyncio.sleep(back_off_s)
+            await _pause(member, back_off_s)
             continue
         up_since = loop.time()
         member.up.set()
@@ -49,8 +49,13 @@ async def keep(member: Member, came_up: Callable[[Member], None]) -> None:
         member.returning = back_off_s <= IN_A_MOMENT_S
         again = f"starting again in {back_off_s:g} s" if back_off_s else "starting again"
         logger.warning("%s is down: %s; %s", member.title, reason, again)
-        member.board.set_state(member.name, "down", reason)
-        await asyncio.sleep(back_off_s)
+        member.row.set_state("down", reason)
+        await _pause(member, back_off_s)
+
+
+async def _pause(member: Member, back_off_s: float) -> None:
+    member.row.comes_back_in(back_off_s)
+    await asyncio.sleep(back_off_s)
 
 
 async def _wait_until_installed(member: Member) -> None:
@@ -59,7 +64,7 @@ async def _wait_until_installed(member: Member) -> None:
         member.returning = False
         if missing.advice != shown:
             logger.info("%s is %s: %s", member.title, missing.state.replace("_", " "), missing.advice)
-            member.board.set_state(member.name, missing.state, missing.advice)
+            member.row.set_state(missing.state, missing.advice)
             shown = missing.advice
         member.settled.set()
         await asyncio.sleep(MISSING_EVERY_S)
@@ -84,12 +89,12 @@ async def _start(member: Member) -> bool:
             logger.exception("%s failed to start", member.title)
             reason = f"failed to start: {type(error).__name__}: {without_addresses(str(error))}"
     else:
-        member.board.set_state(member.name, "up")
+        member.row.set_state("up")
         logger.info("%s is ready after %.2f s", member.title, asyncio.get_running_loop().time() - began)
         member.settled.set()
         return True
     logger.warning("%s: %s", member.title, reason)
-    member.board.set_state(member.name, "down", reason)
+    member.row.set_state("down", reason)
     member.settled.set()
     return False
 
@@ -117,7 +122,7 @@ async def _watch(member: Member) -> str:
 
 
 def _take_info(member: Member) -> None:
-    member.board.set_info(member.name, member.info)
+    member.row.set_info(member.info)
     if member.entry.slots is None:
         member.guarded.slots.limit = max(1, member.info.slots)
 

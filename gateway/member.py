@@ -15,6 +15,7 @@ from engines.worker.client import WorkerEngine, WorkerSpec
 from gateway.board import Board
 from gateway.configuration.engines import EngineEntry
 from gateway.guards import Guarded
+from gateway.row import Row
 from policies.types import EngineState
 
 logger = logging.getLogger("voxgate.fleet")
@@ -50,13 +51,13 @@ class Member:
         return self.guarded.engine.info
 
     @property
-    def board(self) -> Board:
-        """The one that it is on: the gateway's, or one of its own while it is not in rotation."""
-        return self.guarded.board
+    def row(self) -> Row:
+        """What is known about it; on the board while it is in rotation."""
+        return self.guarded.row
 
     @property
     def state(self) -> EngineState:
-        return self.board.snapshot().engines[self.name]
+        return self.row.view(self.row.clock.monotonic())
 
     def let_go(self) -> None:
         """A request that might have spoken with it has ended."""
