@@ -47,6 +47,7 @@ class Runtime:
     cache: MemoryCache
     outcomes: Outcomes
     store: Store | None  # the Redis that gateways share
+    in_flight: int = 0  # requests for speech that are being worked on
     #: of our own, such as metrics: called with each finished request, before plugins are
     listeners: list[Callable[[Served], None]] = field(default_factory=list)
     limiter: Limiter = field(init=False)

@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import signal
 import socket
-import sys
 import threading
 from importlib.metadata import version
 from multiprocessing.connection import wait
@@ -26,8 +25,11 @@ from uvicorn.supervisors import Multiprocess
 from gateway.cli.hangup import is_ignored, on_hangup, spare_beginners
 from gateway.cli.options import config_option, configured
 from gateway.configuration.load import Config, find_directory
+from gateway.configuration.settings import Log
 from gateway.http.app import create_app
 from gateway.runtime import Runtime
+from gateway.telemetry.logs import write_logs
+from gateway.telemetry.processes import shared_folder
 
 #: how the processes of `--workers` learn which configuration they serve
 DIRECTORY = "VOXGATE_CONFIG"
@@ -40,10 +42,11 @@ DIRECTORY = "VOXGATE_CONFIG"
 @click.option("--workers", type=click.IntRange(1), help="Gateway processes that share the port.")
 def command(directory: Path | None, host: str | None, port: int | None, workers: int | None) -> None:
     """Serve speech over HTTP."""
-    write_logs()
+    log(Log())
     spare_beginners()
     directory = find_directory(directory, os.environ)
     registry, config = configured(directory)
+    log(config.settings.log)
     listen = config.settings.listen
     host, port, workers = host or listen.host, listen.port if port is None else port, workers or listen.workers
     refuse_an_open_door(host, config)
@@ -59,7 +62,8 @@ def command(directory: Path | None, host: str | None, port: int | None, workers:
     os.environ[DIRECTORY] = str(directory.resolve())
     several = server("gateway.cli.serve:application", config, factory=True, workers=workers)
     click.echo(f"voxgate {version('voxgate')} listens on {address(sock)} with {workers} processes", err=True)
-    Several(several, sockets=[sock]).run()
+    with shared_folder(config.settings.data_dir / "run"):
+        Several(several, sockets=[sock]).run()
 
 
 def end_well(number: int, frame: FrameType | None) -> NoReturn:
@@ -69,10 +73,11 @@ def end_well(number: int, frame: FrameType | None) -> NoReturn:
 
 def application() -> Litestar:
     """The application of one of several processes."""
-    write_logs()
+    log(Log())
     spare_beginners()
     threading.Thread(target=leave_with_the_parent, name="leave-with-the-parent", daemon=True).start()
     registry, config = configured(Path(os.environ[DIRECTORY]))
+    log(config.settings.log)
     return reloadable(Runtime.build(config, registry))
 
 
@@ -203,11 +208,9 @@ def address(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def write_logs() -> None:
-    """Everything to stderr, a line each."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
+def log(settings: Log) -> None:
+    """Everything to stderr, as the configuration says; what the server says of itself, as far as it is news."""
+    write_logs(settings)
     server_log = logging.getLogger("uvicorn.error")
     server_log.setLevel(logging.WARNING)  # its start-up lines say what ours say
     server_log.addFilter(is_no_cancellation)

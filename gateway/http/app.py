@@ -4,21 +4,29 @@
 """
 
 import logging
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
 
 from gateway.http.admin import admin_endpoints
 from gateway.http.docs import openapi_config
-from gateway.http.errors import HANDLERS
+from gateway.http.errors import COUNT, HANDLERS
 from gateway.http.health import health_endpoints
 from gateway.http.inquiries import inquiry_endpoints
 from gateway.http.listings import listing_endpoints
+from gateway.http.metrics import metrics_endpoint
 from gateway.http.speech import speech_endpoint
 from gateway.runtime import Runtime
+from gateway.telemetry.access import log_served
+from gateway.telemetry.exposition import Exposition
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.processes import Siblings
+from gateway.telemetry.standing import Standing
 
 #: what a page in a browser may read beside the body
 EXPOSED_HEADERS = [
@@ -53,12 +61,17 @@ def create_app(runtime: Runtime) -> Litestar:
         *admin_endpoints(runtime),
     ]
 
+    metrics = Metrics()
+    exposition = Exposition(metrics, Standing(runtime, _version()), Siblings.of(os.environ))
+    runtime.listeners += [log_served, metrics.served]
+    runtime.board.watchers.append(metrics)
+
     @asynccontextmanager
     async def living(_: Litestar) -> AsyncGenerator[None, None]:
         server_log = logging.getLogger("uvicorn.error")
         server_log.addFilter(says_more_than_we)
         try:
-            async with runtime, runtime.reloader:
+            async with runtime, runtime.reloader, exposition:
                 yield
         finally:
             server_log.removeFilter(says_more_than_we)
@@ -69,7 +82,9 @@ def create_app(runtime: Runtime) -> Litestar:
             # clients whose base URL lacks the /v1; once in the schema is enough
             Router("/", route_handlers=api, include_in_schema=False),
             *health_endpoints(runtime),
+            metrics_endpoint(exposition),
         ],
+        state=State({COUNT: metrics.error}),
         lifespan=[living],
         # From the outside in; the order is Litestar's own.
         # 1. CORS, why here: around everything, so that a page in a browser can read errors too, those of 2 included.

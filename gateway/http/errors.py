@@ -29,6 +29,8 @@ JSON: Final = "application/json"
 #: seconds; SDKs obey `retry-after` up to two minutes, and beyond that do not try again at all
 SHORTEST_RETRY_S, LONGEST_RETRY_S = 1.0, 120.0
 
+#: where the application keeps what counts its errors, by status and code
+COUNT: Final = "count_error"
 #: codes of what the router says by itself
 _CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 
@@ -64,8 +66,9 @@ def retry_headers(status: int, *, may_retry: bool, retry_after_s: float | None) 
 
 
 def _respond(scope: Scope, status: int, body: dict[str, Any], headers: dict[str, str]) -> Response[bytes]:
-    about = body["error"]
-    logger.info("refused request_id=%s status=%d code=%s", about["request_id"], status, about["code"])
+    code = body["error"]["code"]
+    scope["litestar_app"].state[COUNT](str(status), code)
+    logger.info("refused", extra={"voxgate": {"request_id": request_id_of(scope), "status": status, "code": code}})
     limits = _as_text(permit_of(scope).headers())
     return Response(
         msgspec.json.encode(body),
@@ -109,7 +112,7 @@ def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Resp
     elif status == 405:
         message = f"{method} is not possible on {path}; possible: {headers.get('allow', '')}"
     elif status >= 500:
-        logger.error("request_id=%s", request_id_of(request.scope), exc_info=error)
+        logger.error("the router failed", exc_info=error)
         message = "internal error"
     else:
         message = error.detail
@@ -121,7 +124,7 @@ def on_http_error(request: Request[Any, Any, Any], error: HTTPException) -> Resp
 def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """A fault of ours. The log has the traceback; the client gets the id to ask about."""
     request_id = request_id_of(request.scope)
-    logger.error("unexpected error, request_id=%s", request_id, exc_info=error)
+    logger.error("unexpected error", exc_info=error, extra={"voxgate": {"request_id": request_id}})
     message = f"internal error; the gateway's log has more under request id {request_id}"
     body = error_object(message, status=500, code="internal_error", request_id=request_id)
     return _respond(request.scope, 500, body, retry_headers(500, may_retry=False, retry_after_s=None))

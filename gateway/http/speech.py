@@ -5,14 +5,13 @@ responses neither watch for a client that leaves before the first byte nor promi
 """
 
 import dataclasses
-import logging
 import re
-from typing import Any
 
 from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from gateway.http.access import identify
 from gateway.http.body import header, read_body
 from gateway.http.departure import Departure
 from gateway.http.docs import SpeechOperation
@@ -23,11 +22,8 @@ from gateway.http.wire import parse_speech
 from gateway.keys import Caller
 from gateway.limits.permit import Permit
 from gateway.pipeline import speak
-from gateway.record import Served
 from gateway.reply import Reply
 from gateway.runtime import Runtime
-
-logger = logging.getLogger("voxgate.access")
 
 PATHS = ["/speech", "/audio/speech"]  # under /v1 and without it
 
@@ -60,20 +56,25 @@ class SpeechEndpoint:
         self._max_chars = runtime.config.settings.input.max_chars
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._runtime.patience():
-            await self._admit(scope, receive, send)
+        self._runtime.in_flight += 1
+        try:
+            with self._runtime.patience():
+                await self._admit(scope, receive, send)
+        finally:
+            self._runtime.in_flight -= 1
 
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer within the limits of whoever asks, who holds a place among the requests in flight until the end."""
-        caller = Caller(limits=self._runtime.config.settings.limits)
+        caller = identify(scope, self._runtime.config, self._runtime.clock)
         async with await self._runtime.limiter.admit(caller) as permit:
             keep_permit(scope, permit)
-            await self._answer(scope, receive, send, permit)
+            await self._answer(scope, receive, send, caller, permit)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, permit: Permit) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, caller: Caller, permit: Permit) -> None:
         request_id = request_id_of(scope)
         body = await read_body(scope, receive, self._max_body_bytes)
         request, ignored = parse_speech(body, self._max_chars)
+        request = request.asked_by(caller)
         accept = header(scope, b"accept")
         as_json = accept is not None and b"json" in accept and prefers_json(accept.decode("latin-1"))
         # A body that ends with the connection, as HTTP/1.0's do, looks complete when it was cut: it gets a length.
@@ -97,7 +98,6 @@ class SpeechEndpoint:
             # After the watch has ended, so that a client leaving now does not interrupt the closing.
             if reply is not None:
                 await reply.aclose()
-                _log(reply.served)
 
 
 _RANGE = re.compile(r"\s*([^\s;,]+)\s*((?:;[^,]*)?)")
@@ -120,34 +120,3 @@ def prefers_json(accept: str) -> bool:
         elif found[1] in ("*/*", "application/*", "application/octet-stream") or found[1].startswith("audio/"):
             other = max(other, weight)
     return json > other
-
-
-def _log(served: Served) -> None:
-    """One line a request, and never its text. A line costs half of what a clip from the cache does: those tell less."""
-    level = logging.DEBUG if served.cache == "hit" else logging.INFO
-    if not logger.isEnabledFor(level):
-        return
-    facts: dict[str, Any] = {
-        "request_id": served.request_id,
-        "outcome": served.outcome,
-        "engine": served.engine,
-        "voice": served.engine_voice,
-        "rule": served.plan.rule if served.plan else "",
-        "cache": served.cache,
-        "format": served.format,
-        "chars": served.chars,
-        "audio_s": round(served.audio_s, 3),
-        "bytes_out": served.bytes_out,
-        "first_audio_s": None if served.first_audio_s is None else round(served.first_audio_s, 4),
-        "total_s": None if served.total_s is None else round(served.total_s, 4),
-        "attempts": len(served.attempts),
-        "degraded": served.degraded,
-        "error": served.error,
-    }
-    line = " ".join(f"{name}={_quoted(value)}" for name, value in facts.items() if value not in ("", None))
-    logger.log(level, "served %s", line, extra={"voxgate": facts})
-
-
-def _quoted(value: object) -> str:
-    text = str(value)
-    return repr(text) if re.search(r"[\s\"'=\x00-\x1f]", text) else text

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from gateway.telemetry.logs import facts_of
+
 from .conftest import Gateway
 
 ENDLESS = "{kind: probe, does: endless}"
@@ -130,7 +132,8 @@ def test_a_speech_that_breaks_off_is_seen_to_be_incomplete(
     assert outcome["complete"] is False
     assert outcome["error"]["code"] == "interrupted"
     assert outcome["bytes"] > 0
-    assert any(request_id in one.getMessage() for one in errors_logged.records if one.levelno == logging.WARNING)
+    warnings = [one for one in errors_logged.records if one.levelno == logging.WARNING]
+    assert request_id in [facts_of(one).get("request_id") for one in warnings]
     assert "Traceback" not in errors_logged.text
     assert "without completing" not in errors_logged.text
 

@@ -23,9 +23,11 @@ def test_the_schema_lists_every_operation_once(gateway: Gateway) -> None:
         "/v1/voices",
         "/v1/audio/voices",
         "/v1/engines",
+        "/v1/admin/reload",
         "/livez",
         "/healthz",
         "/readyz",
+        "/metrics",
     }
     speech = schema["paths"]["/v1/speech"]["post"]
     assert "input" in speech["requestBody"]["content"]["application/json"]["schema"]["properties"]
