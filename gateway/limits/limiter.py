@@ -11,6 +11,7 @@ import asyncio
 import logging
 import math
 import uuid
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -58,6 +59,7 @@ class Limiter:
 
     def __init__(self, own: MemoryBuckets, shared: Buckets | None = None) -> None:
         self._own, self._shared = own, shared
+        self.refused: Counter[str] = Counter()  # requests, by the name of the limit that was reached
         self._aside: set[asyncio.Task[None]] = set()
 
     async def admit(self, caller: Caller) -> Permit:
@@ -180,6 +182,7 @@ class Admission:
         for draw, level in zip(draws, taken.levels, strict=True):
             self._levels[draw.bucket.name] = draw.bucket, level
         if not taken.granted:
+            self._limiter.refused[_reached(draws, taken)] += 1
             message, retry_after_s = _refusal(draws, taken, self._place)
             raise RateLimited(message, retry_after_s=retry_after_s, headers=self.headers())
 
@@ -218,6 +221,13 @@ def _refusal(draws: Sequence[Draw], taken: Taken, place: Place | None) -> tuple[
         return f"{used}; try again in {duration(wait_us)}", wait_us / MICROSECONDS
     most = place.most if place else 0
     return f"the limit of {most} requests at the same time is reached; try again when one has ended", CROWDED_RETRY_S
+
+
+def _reached(draws: Sequence[Draw], taken: Taken) -> str:
+    """The name of the limit that the refusal is about."""
+    waits = [(level.wait_us, draw.bucket.name) for draw, level in zip(draws, taken.levels, strict=True)]
+    wait_us, name = next((one for one in waits if one[0] == NEVER), max(waits, default=(0, "")))
+    return name if wait_us else "in_flight"
 
 
 def _amount(draw: Draw) -> str:

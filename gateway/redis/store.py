@@ -61,6 +61,7 @@ class Store:
         self.state: Literal["up", "down"] = "up"
         self.reason = ""  # why it is down, or why it takes no writes
         self.since = clock.now()  # of this state
+        self.failed = 0  # calls that were tried and came to nothing
         self.budget_s = settings.budget_ms / 1000
         self._clock = clock
         self._connect = connecting(settings, environ)
@@ -129,8 +130,10 @@ class Store:
             # with less time than the budget, or behind other calls on all lines, it is not Redis that is late
             if allowed_s >= self.budget_s and (line or not self._lines.open):
                 self._note(no_answer(allowed_s), epoch)
+            self.failed += 1
             raise Absent("no answer in time")
         if error := task.exception():
+            self.failed += 1
             raise self._blame(error, epoch) from error
         return task.result()
 

@@ -94,7 +94,8 @@ DEGRADED = Counted(
 )
 ATTEMPTS = Counted(
     "voxgate_attempts_total",
-    "Tries of an engine at a clause, by how they ended: ok, an error's code, or left when the client was gone",
+    "Tries of an engine at a clause, by how they ended: ok, an error's code, hedged (another was quicker), or left (the "
+    "listener was gone)",
     ("engine", "code"),
 )
 COST = Counted("voxgate_cost_total", "What speech cost, in the unit of cost_per_1k_chars")
@@ -107,6 +108,12 @@ ENGINE_UP = Gauged(
 )
 ENGINE_STATE = Gauged(
     "voxgate_engine_state", "How many gateway processes see the engine in this state", ("engine", "state")
+)
+BREAKER = Gauged(
+    "voxgate_engine_breaker_open",
+    "1 while the breaker keeps requests from the engine, or lets one find out how it is; else 0",
+    ("engine",),
+    "max",
 )
 ENGINE_BUSY = Gauged("voxgate_engine_busy", "Slots of the engine that speak now", ("engine",))
 ENGINE_QUEUED = Gauged("voxgate_engine_queued", "Requests that wait for a slot of the engine", ("engine",))
@@ -133,9 +140,13 @@ QUEUE_WAIT = Spread("voxgate_queue_wait_seconds", "Seconds until a try had a slo
 
 CACHE_BYTES = Gauged("voxgate_cache_bytes", "Bytes of clips held in memory")
 CACHE_LIMIT = Gauged("voxgate_cache_limit_bytes", "Bytes of clips that may be held in memory")
-REFUSED = Counted("voxgate_limits_refused_total", "Requests turned away by a key's limit", ("limit",))
+REFUSED = Counted(
+    "voxgate_limits_refused_total",
+    "Requests turned away by a limit of their key: requests, characters, audio, in_flight",
+    ("limit",),
+)
 REDIS_UP = Gauged("voxgate_redis_up", "1 when Redis answers, else 0; absent without redis.url", across="min")
-REDIS_ERRORS = Counted("voxgate_redis_errors_total", "Calls of Redis that failed or took longer than budget_ms")
+REDIS_ERRORS = Counted("voxgate_redis_errors_total", "Calls of Redis that failed, or had no answer in time")
 RELOADS = Counted("voxgate_reloads_total", "Reloads of the configuration, by result: succeeded or refused", ("result",))
 RELOAD_OK = Gauged("voxgate_config_last_reload_ok", "0 when the newest edit was refused, else 1", across="min")
 RESTART_PENDING = Gauged(

@@ -14,6 +14,7 @@ import psutil
 from gateway.runtime import Runtime
 from gateway.telemetry import catalog
 from gateway.telemetry.catalog import Counted, Gauged
+from gateway.telemetry.logs import lines_left_out
 from policies.decide import out_of_rotation
 from policies.types import State
 
@@ -42,6 +43,11 @@ class Standing:
         runtime = self._runtime
         yield catalog.RELOADS, ("succeeded",), runtime.reloader.succeeded
         yield catalog.RELOADS, ("refused",), runtime.reloader.refused
+        for limit, refused in runtime.limiter.refused.items():
+            yield catalog.REFUSED, (limit,), refused
+        if runtime.store:
+            yield catalog.REDIS_ERRORS, (), runtime.store.failed
+        yield catalog.LINES_LOST, (), lines_left_out()
         used = self._process.cpu_times()
         yield catalog.CPU, (), used.user + used.system
 
@@ -54,6 +60,7 @@ class Standing:
             yield catalog.ENGINE_UP, of, state.state == "up"
             for other in get_args(State):
                 yield catalog.ENGINE_STATE, (name, other), state.state == other
+            yield catalog.BREAKER, of, runtime.board.row(name).breaker.open_until_s > 0
             yield catalog.ENGINE_BUSY, of, state.busy
             yield catalog.ENGINE_QUEUED, of, state.queued
             yield catalog.ENGINE_SLOTS, of, state.slots

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterator
 
@@ -154,12 +155,17 @@ async def test_debt_of_audio_is_bounded(limiter: Limiter, clock: VirtualClock) -
 
 async def test_a_place_is_free_again_after_the_permit_whatever_happened(limiter: Limiter) -> None:
     one = caller(in_flight=1)
-    with pytest.raises(ZeroDivisionError):
-        async with await limiter.admit(one) as permit:
+    permit = await limiter.admit(one)
+
+    async def fail() -> None:
+        async with permit:
             with pytest.raises(RateLimited, match="limit of 1 requests at the same time") as caught:
                 await limiter.admit(one)
             assert caught.value.retry_after_s == 1
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
     async with await limiter.admit(one):
         await permit.__aexit__(None, None, None)  # once more does no harm
         with pytest.raises(RateLimited):
@@ -433,3 +439,15 @@ async def test_the_end_of_a_reply_does_not_wait_for_redis(make_store: MakeStore,
     async with await limiter.admit(one) as permit:
         assert told(permit)["remaining-characters"] == "100"
     await limiter.aclose()
+
+
+async def test_refusals_are_counted_by_the_limit_that_was_reached(limiter: Limiter) -> None:
+    short, crowded = caller("short", requests_per_minute=9, characters_per_minute=10), caller("crowded", in_flight=1)
+    permit = await limiter.admit(short)
+    for chars in (11, 10, 1):  # more than there ever is; all there is; too soon
+        with contextlib.suppress(RateLimited):
+            await permit.spend(chars, 0)
+    await limiter.admit(crowded)
+    with pytest.raises(RateLimited):
+        await limiter.admit(crowded)
+    assert limiter.refused == {"characters": 2, "in_flight": 1}
