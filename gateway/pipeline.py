@@ -3,58 +3,76 @@
     prepare   text -> clauses with their languages; model and voice resolved
     plan      the policy decides, from one snapshot of the board, which engines in which order
     cache     a finished clip is sent whole
+    flight    equal requests at the same time hear one making, which the first of them begins
     failover  engines speak clause by clause, the next one when one fails
     encode    PCM -> one well-formed file, streamed; kept if it ended well
 
-Knows nothing about HTTP: `gateway/http` parses into a ClientRequest and sends a Reply; `voxgate say` does the same
-without a server.
+The last two are what is made in a flight: `gateway/production.py`. Knows nothing about HTTP: `gateway/http` parses into
+a ClientRequest and sends a Reply; `voxgate say` does the same without a server.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from engines.contract import EngineInfo, SpeechRequest
-from engines.errors import InvalidRequest, SpeechError
-from gateway.audio.encode import finish_clip, media_type, open_encoder
+from engines.errors import Interrupted, InvalidRequest, SpeechError
+from gateway.audio.encode import media_type
 from gateway.audio.rates import encoder_rate
-from gateway.cache import Clip, clip_key
-from gateway.encoding import encode
 from gateway.era import Era
-from gateway.failover import Failover, Spoken, no_engine
+from gateway.failover import Spoken, no_engine
+from gateway.flight.across import Publishing, claim, follow
+from gateway.flight.flight import KEPT_BYTES, Abandoned, Flight, Listener, Piece
 from gateway.guards import Allowance
 from gateway.limits.permit import FREE, Permit
 from gateway.player import Player
 from gateway.prepared import Decision, Prepared, with_draw
-from gateway.record import Attempt, Served
+from gateway.production import Production, key_of
+from gateway.record import Making, Served
+from gateway.refusals import NoEngine, OutOfTime
 from gateway.reply import EncodedStream, Reply
 from gateway.request import ClientRequest
 from gateway.runtime import Runtime
-from gateway.text.script import Clause, Script
+from gateway.text.script import Script
 from policies.decide import cacheable, decide, degraded
 from policies.types import Plan, Snapshot
 
-#: no clip larger than this is gathered for the cache
-LARGEST_CLIP_BYTES = 16_000_000
-#: nor one larger than this for a client that does not take it in pieces: as much as the longest text makes at its
-#: natural speed, as mp3. Slow speech as wav would be gigabytes, and putting those together would stop everybody else.
+#: no file larger than this is gathered for a client that does not take it in pieces: as much as the longest text makes
+#: at its natural speed, as mp3. Slow speech as wav would be gigabytes, and putting those together would stop everybody
+#: else.
 LARGEST_WHOLE_BYTES = 64_000_000
+#: bytes of a second of speech in a format that compresses: what an encoder gives at its highest rate
+COMPRESSED_BYTES = 12_000
 
 
-async def speak(request: ClientRequest, runtime: Runtime, request_id: str, permit: Permit = FREE) -> Reply:
+async def speak(
+    request: ClientRequest,
+    runtime: Runtime,
+    request_id: str,
+    permit: Permit = FREE,
+    departed: Callable[[], bool] = lambda: True,
+) -> Reply:
     """Answer one request. Returns when the first encoded audio is there, so that the status is honest.
 
     Raises SpeechError when nobody could begin to speak, when the request is wrong, or when its key's limits are
-    reached. `permit` stays the caller's to close, after the reply.
+    reached. `permit` stays the caller's to close, after the reply. `departed` tells, when the work is cancelled or the
+    reply is closed before its end, whether the client has left; if not, we broke it off.
     """
     speech = Speech.prepare(request, runtime, request_id)
-    speech.permit = permit
+    speech.permit, speech.departed = permit, departed
     try:
-        return await speech.from_cache() or await speech.from_engines()
+        while True:
+            if reply := await speech.from_cache():
+                return reply
+            try:
+                return await speech.from_flight()
+            except Abandoned:  # by whom we followed, for no fault of the engines
+                if speech.left_s <= 0:
+                    raise _out_of_time() from None
     except BaseException as error:
         await speech.end(error)
         raise
@@ -73,8 +91,11 @@ class Speech:
     keys: list[str]  # of clips that may answer, in the rule's order
     served: Served
     began_s: float
-    waited_s: float = 0.0  # for an engine that came back, before there was a plan with any
+    waited_s: float = 0.0  # for an engine that came back, and for pieces
     permit: Permit = FREE
+    departed: Callable[[], bool] = lambda: True
+    production: Production | None = None  # what this request makes, and pays for
+    flight: Flight | None = None  # what it listens to
 
     @classmethod
     def prepare(cls, request: ClientRequest, runtime: Runtime, request_id: str, script: Script | None = None) -> Speech:
@@ -97,6 +118,10 @@ class Speech:
         era.enter()
         return cls(request, runtime, era, prepared, snapshot, plan, keys, served, began_s)
 
+    def spoken(self) -> AsyncGenerator[Spoken, None]:
+        """PCM, clause by clause, for one listener who takes it as it is made: no cache, no flight, no encoding."""
+        return self._production(Making()).spoken(Allowance(self.left_s))
+
     # --- cache ---
 
     async def from_cache(self) -> Reply | None:
@@ -117,141 +142,195 @@ class Speech:
         await self.end(None)
         return Reply(served, media_type(self.request.format), self._rate, body=clip.data)
 
-    # --- failover ---
+    # --- flight ---
 
-    async def from_engines(self) -> Reply:
-        """Begin to speak, and return once there is something to hear."""
-        await self.runtime.outcomes.put(self.served)
-        if not self.plan.steps and await self._somebody_returns():
-            self.snapshot, self.plan, self.keys = _decide(self.prepared, self.era, self.served.request_id)
-            self.served.plan = self.plan
-        if not self.plan.steps:
-            raise no_engine(self.plan, [])
-        await self.permit.spend(self.prepared.script.chars, self.prepared.ask.audio_s)
-        pieces = self._stream()
+    async def from_flight(self) -> Reply:
+        """Begin to speak, or join who did; returns once there is something to hear. Raises Abandoned: try again."""
+        if self.flight is None:
+            await self.runtime.outcomes.put(self.served)
+        self.flight, first = self.runtime.flights.board(self._flight_key())
+        if first and self.flight.key and self.runtime.cache.holds(self.keys):  # one landed since we looked there
+            self.flight.abandon()
+            raise Abandoned
+        if self.served.cache != "bypass":
+            self.served.cache = "miss" if first else "follow"
+        listener = self.flight.listen(self.left_s)
+        if first:
+            await self._take_off(self.flight)
+        self.served.clause_engines = self.flight.making.clause_engines
+        pieces = self._hear(listener)
         stream = EncodedStream(await anext(pieces), pieces)
         return Reply(self.served, media_type(self.request.format), self._rate, stream=stream)
 
-    async def _somebody_returns(self) -> bool:
-        """Wait for an engine that is down for a moment only, as one is while its process is started again."""
-        down = [skip.engine for skip in self.plan.skipped if skip.code == "down"]
-        since_s = self._elapsed_s()
-        within_s = min(self.plan.terms.first_audio_ms / 1000, self._allowed_s)
-        back = await self.era.somebody_returns(down, within_s)
-        self.waited_s = self._elapsed_s() - since_s
-        return back
+    async def _take_off(self, flight: Flight) -> None:
+        """Get a new flight to begin: make the speech, or hear it from another gateway that makes it already.
 
-    def spoken(self) -> AsyncGenerator[Spoken, None]:
-        """PCM, clause by clause, from whichever engines can."""
-        engines = {name: member.guarded for name, member in self.era.members.items()}
-        return Failover(
-            self.plan,
-            self.prepared.script,
-            engines,
-            self._request_of,
-            self.served,
-            self._elapsed_s,
-            Allowance(self._allowed_s - self.waited_s),
-            lambda engine, within_s: self.era.somebody_returns([engine], within_s),
-        ).speak()
-
-    def _request_of(self, engine: str, clause: Clause) -> SpeechRequest:
-        return SpeechRequest(
-            text=clause.text,
-            language=clause.language,
-            voice=self._voice(engine, clause.language),
-            gender=self.prepared.target.gender,
-            markup=self.prepared.script.markup,
-            speed=self.request.speed,
-            instructions=self.request.instructions,
-            emotion=self.request.emotion,
-            seed=self.request.seed,
-        )
-
-    # --- encode and keep ---
-
-    async def _stream(self) -> AsyncGenerator[bytes, None]:
-        """Encoded pieces as they come; the whole is kept when it ended well and one engine spoke it all."""
-        gathered: list[bytes] = []
-        served, player = self.served, Player(self.served)
+        That nobody can speak holds for all who joined; whatever else hinders us is ours alone.
+        """
+        flights, claimed = self.runtime.flights, None
         try:
-            async with aclosing(encode(self.spoken(), open_encoder(self.request.format, self._rate))) as pieces:
-                async for piece in pieces:
-                    if not served.bytes_out:
-                        self._first_audio()
-                    served.bytes_out += len(piece)
-                    if served.bytes_out > LARGEST_WHOLE_BYTES and not self.request.stream:
-                        raise InvalidRequest(
-                            f"more than {LARGEST_WHOLE_BYTES // 1_000_000} MB of audio in one piece; take it as a "
-                            "stream, ask for a smaller format, or send the text in parts",
-                            param="input",
-                        )
-                    if self._keepable():
-                        gathered.append(piece)
-                    else:
-                        gathered.clear()
+            await self._find_engines()
+            claimed = await claim(flights.claims, flight.key)
+            if claimed and not claimed.ours:
+                self.served.cache = "follow"
+                flight.begin(follow(claimed, flight.making))
+                return
+            await self.permit.spend(self.prepared.script.chars, self.prepared.ask.audio_s)
+        except NoEngine as error:
+            flight.fail(error)
+            raise
+        except BaseException:
+            flight.abandon()
+            if claimed:
+                flights.spawn(claimed.give_back())
+            raise
+        self.production = self._production(flight.making)
+        self.served.attempts = flight.making.attempts
+        if claimed:
+            flights.spawn(Publishing(flight, claimed).run())
+        cache = None if self.served.cache == "bypass" else self.runtime.cache
+        flight.begin(self.production.encoded(flight.left, cache))
+
+    async def _find_engines(self) -> None:
+        """Wait for an engine that is down for a moment only, as one is while its process is started again."""
+        if not self.plan.steps:
+            down = [skip.engine for skip in self.plan.skipped if skip.code == "down"]
+            since_s = self._elapsed_s()
+            within_s = min(self.plan.terms.first_audio_ms / 1000, self.left_s)
+            back = await self.era.somebody_returns(down, within_s)
+            self.waited_s += self._elapsed_s() - since_s
+            if back:
+                self.snapshot, self.plan, self.keys = _decide(self.prepared, self.era, self.served.request_id)
+                self.served.plan = self.plan
+        if not self.plan.steps:
+            raise no_engine(self.plan, [])
+
+    # --- listen ---
+
+    async def _hear(self, listener: Listener) -> AsyncGenerator[bytes, None]:
+        """Pieces as they come; the end of them is the end of the record."""
+        player = Player(self.served)
+        try:
+            async with aclosing(listener):
+                while piece := await self._next(listener):
+                    self._heard(piece, listener.flight.making)
                     if self.request.stream:
                         player.hear(self._elapsed_s())
-                    yield piece
+                    yield piece.data
                     player.ask(self._elapsed_s())
-            await self._keep(gathered)
+        except Abandoned:
+            raise
         except BaseException as error:
             await self.end(error)
             raise
         await self.end(None)
 
-    def _first_audio(self) -> None:
-        served = self.served
-        served.first_audio_s = self._elapsed_s()
-        speaker = next(one for one in served.attempts if not one.error)
-        served.engine, served.engine_voice = speaker.engine, speaker.voice
-        failed = [(one.engine, one.message) for one in served.attempts if one.error]
-        served.degraded = degraded(self.plan, served.engine, failed)
+    async def _next(self, listener: Listener) -> Piece | None:
+        """The next piece, within the time allowed. Time in which the client does not read is not counted."""
+        if not listener.ready:
+            loop = asyncio.get_running_loop()
+            since_s = loop.time()
+            try:
+                async with asyncio.timeout(None if self.left_s == math.inf else self.left_s):
+                    await listener.wait()
+            except TimeoutError:
+                raise _out_of_time() from None
+            finally:
+                self.waited_s += loop.time() - since_s
+        try:
+            return await listener.next()
+        except OutOfTime:
+            if self.production:
+                raise
+            if listener.heard:
+                raise Interrupted("the speech broke off: the time of whoever asked for it first is over") from None
+            raise Abandoned from None
 
-    def _keepable(self) -> bool:
-        """May what was spoken so far become a clip of the cache: not too large, and all of it one engine's."""
+    def _heard(self, piece: Piece, making: Making) -> None:
         served = self.served
-        small = served.bytes_out <= LARGEST_CLIP_BYTES
-        return small and served.cache != "bypass" and len(set(served.clause_engines)) <= 1
+        if served.first_audio_s is None:
+            served.first_audio_s = self._elapsed_s()
+            served.engine, served.engine_voice = making.engine, making.engine_voice
+            served.degraded = making.degraded
+        served.audio_s = piece.audio_s
+        served.bytes_out += len(piece.data)
+        if served.bytes_out > LARGEST_WHOLE_BYTES and not self.request.stream:
+            raise InvalidRequest(
+                f"more than {LARGEST_WHOLE_BYTES // 1_000_000} MB of audio in one piece; take it as a "
+                "stream, ask for a smaller format, or send the text in parts",
+                param="input",
+            )
 
-    async def _keep(self, gathered: list[bytes]) -> None:
-        served, info = self.served, self._info(self.served.engine)
-        # an engine that became another one meanwhile, such as a worker with a newer model: whose clip is this?
-        changed = info is None or info.version != self.era.members[served.engine].info.version
-        if changed or not self._keepable():
-            return
-        data = finish_clip(self.request.format, b"".join(gathered))
-        clip = Clip(data, served.engine, served.engine_voice, served.audio_s)
-        await self.runtime.cache.put(_key(served.engine, self.prepared, self.snapshot, self.era), clip)
+    # --- the end ---
 
     async def end(self, error: BaseException | None) -> None:
-        """Write the end of the record and tell whoever listens; the last thing that happens to a request."""
+        """Write how it ended into the record; the last thing that happens to a request.
+
+        The record of whoever began a making that goes on for others is closed, and paid, when that is over.
+        """
         served = self.served
         if served.outcome != "running":
             return
-        self.era.leave()
         served.total_s = self._elapsed_s()
-        if served.cache != "hit":
-            served.cost = sum(self._cost(attempt) for attempt in served.attempts if not attempt.error)
         if error is None:
             served.outcome = "complete"
         elif isinstance(error, SpeechError):
             served.outcome = "interrupted" if served.bytes_out else "failed"
             served.error, served.message = error.code, error.message
-        elif isinstance(error, asyncio.CancelledError | GeneratorExit):
+        elif not isinstance(error, asyncio.CancelledError | GeneratorExit):
+            served.outcome, served.error, served.message = "failed", "internal", type(error).__name__
+        elif self.departed():
             served.outcome = "cancelled"
         else:
-            served.outcome, served.error, served.message = "failed", "internal", type(error).__name__
-        await self.permit.settle(served.audio_s, spoken=served.bytes_out > 0)
+            served.outcome, served.error = "interrupted", "interrupted"
+            served.message = "the gateway was stopped before the speech was over"
+        if self.production and self.flight and not self.flight.over:
+            self.runtime.flights.spawn(self._close_after(self.flight))
+        else:
+            await self._close()
+
+    async def _close_after(self, flight: Flight) -> None:
+        try:
+            await flight.wait()
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        """Pay, and tell whoever listens to records."""
+        served, audio_s = self.served, self.served.audio_s
+        self.era.leave()
+        if self.production:
+            served.cost, audio_s = self.production.cost(), self.production.making.audio_s
+        await self.permit.settle(audio_s, spoken=audio_s > 0)
         await self.runtime.outcomes.put(served)
         self.runtime.tell_served(served)
 
     # --- small facts ---
 
+    def _production(self, making: Making) -> Production:
+        return Production(self.request, self.era, self.prepared, self.snapshot, self.plan, making, self._elapsed_s)
+
+    def _flight_key(self) -> str:
+        """What requests must have in common to hear one making: all that makes it sound, and all that the plan and its
+        end depend on. Empty: nobody shares it, as it may be too long to be kept for who comes later.
+        """
+        ask, plan, plain = self.prepared.ask, self.plan, self.request.format in ("wav", "pcm", "flac")
+        expected_bytes = ask.audio_s * (self._rate * 2 if plain else COMPRESSED_BYTES)
+        if self.served.cache == "bypass" or expected_bytes > KEPT_BYTES:
+            return ""
+        allowed = None if ask.allowed_engines is None else sorted(ask.allowed_engines)
+        engines = [
+            engine for engine in plan.preference if engine in self.snapshot.engines and engine in self.era.members
+        ]
+        clips = sorted(key_of(engine, self.prepared, self.snapshot, self.era) for engine in engines)
+        facts = (plan.rule, plan.terms, ask.only, ask.voice_asked, allowed, ask.deadline_ms, clips)
+        return hashlib.blake2b(repr(facts).encode(), key=self.prepared.spoken, digest_size=20).hexdigest()
+
     @property
-    def _allowed_s(self) -> float:
-        """Seconds that the client and the rule allow the whole request."""
-        return min(self.plan.terms.total_ms or math.inf, self.request.deadline_ms or math.inf) / 1000
+    def left_s(self) -> float:
+        """Seconds that the client and the rule still allow."""
+        allowed_ms = min(self.plan.terms.total_ms or math.inf, self.request.deadline_ms or math.inf)
+        return allowed_ms / 1000 - self.waited_s
 
     @property
     def _rate(self) -> int:
@@ -260,17 +339,9 @@ class Speech:
     def _elapsed_s(self) -> float:
         return self.runtime.clock.monotonic() - self.began_s
 
-    def _info(self, engine: str) -> EngineInfo | None:
-        state = self.snapshot.engines.get(engine)
-        return state.info if state else None
 
-    def _voice(self, engine: str, language: str) -> str:
-        return self.prepared.target.voice_on(engine, language, self._info(engine))
-
-    def _cost(self, attempt: Attempt) -> float:
-        state = self.snapshot.engines.get(attempt.engine)
-        chars = len(self.prepared.script.clauses[attempt.clause].text)
-        return state.cost_per_1k_chars * chars / 1000 if state else 0.0
+def _out_of_time() -> OutOfTime:
+    return OutOfTime("the time allowed for this request is over before the speech was")
 
 
 def _decide(prepared: Prepared, era: Era, request_id: str) -> Decision:
@@ -280,20 +351,6 @@ def _decide(prepared: Prepared, era: Era, request_id: str) -> Decision:
         return prepared.latest
     ask = with_draw(prepared.ask, request_id) if policy.draws_lots else prepared.ask
     plan = decide(ask, snapshot, policy)
-    keys = [_key(engine, prepared, snapshot, era) for engine in cacheable(plan)]
+    keys = [key_of(engine, prepared, snapshot, era) for engine in cacheable(plan)]
     prepared.latest = Decision(snapshot, plan, keys)
     return prepared.latest
-
-
-def _key(engine: str, prepared: Prepared, snapshot: Snapshot, era: Era) -> str:
-    """The cache key of one engine's clip: what is spoken, the engine's fingerprint, and its voice per language.
-
-    The languages are those of the clauses, as the engine is told them: a document in SSML may say it is in one and hold
-    another. An engine that is given no voice chooses one by the gender.
-    """
-    info = snapshot.engines[engine].info
-    target, version = prepared.target, info.version if info else ""
-    languages = dict.fromkeys(clause.language for clause in prepared.script.clauses)
-    voices = [target.voice_on(engine, language, info) for language in languages]
-    fingerprint = era.members[engine].fingerprint
-    return clip_key(prepared.spoken, f"{fingerprint}\0{version}\0{voices}\0{target.gender}")

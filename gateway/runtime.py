@@ -22,6 +22,8 @@ from gateway.configuration.load import Config
 from gateway.configuration.settings import Settings
 from gateway.era import Era
 from gateway.fleet import Changes, Fleet
+from gateway.flight.claims import Claims
+from gateway.flight.flights import Flights
 from gateway.limits.limiter import Limiter
 from gateway.limits.memory import MemoryBuckets
 from gateway.outcomes import MemoryOutcomes, Outcomes
@@ -47,6 +49,7 @@ class Runtime:
     cache: MemoryCache
     outcomes: Outcomes
     store: Store | None  # the Redis that gateways share
+    flights: Flights = field(default_factory=Flights)
     in_flight: int = 0  # requests for speech that are being worked on
     #: of our own, such as metrics: called with each finished request, before plugins are
     listeners: list[Callable[[Served], None]] = field(default_factory=list)
@@ -69,6 +72,7 @@ class Runtime:
         cache = MemoryCache(settings.cache.memory_mb * 1_000_000, _behind(settings, store))
         outcomes = _outcomes(settings, store, clock)
         runtime = cls(Era(config, fleet.members, board), registry, clock, board, fleet, cache, outcomes, store)
+        runtime.flights.claims = _claims(store)
         runtime.limiter = _limiter(store, clock)
         runtime.reloader = Reloader(config, runtime.adopt, registry, clock, look_every_s)
         fleet.on_succession = lambda: runtime._begin_era(runtime.config)
@@ -105,6 +109,7 @@ class Runtime:
         await asyncio.gather(self.fleet.start(), asyncio.to_thread(_load_what_the_first_request_needs), *store)
 
     async def aclose(self) -> None:
+        await self.flights.aclose()
         await self.fleet.aclose()
         await self.cache.aclose()
         await self.outcomes.aclose()
@@ -164,6 +169,15 @@ def _outcomes(settings: Settings, store: Store | None, clock: Clock) -> Outcomes
     from gateway.redis.outcomes import RedisOutcomes
 
     return RedisOutcomes(store, local, keep_s)
+
+
+def _claims(store: Store | None) -> Claims | None:
+    """How gateways agree on who makes a speech."""
+    if store is None:
+        return None
+    from gateway.flight.redis import RedisClaims
+
+    return RedisClaims(store)
 
 
 def _limiter(store: Store | None, clock: Clock) -> Limiter:

@@ -166,7 +166,10 @@ def test_an_http_1_0_client_gets_a_length(gateway: Gateway) -> None:
     assert int(length.partition(b" ")[2]) == len(body) > 0
 
 
-def test_a_slow_reader_holds_the_engine_back(with_engine: Callable[..., Gateway]) -> None:
+def test_a_reader_who_is_too_slow_holds_the_engine_back(
+    with_engine: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.flight.flight.KEPT_BYTES", 100_000)
     gateway = with_engine(ENDLESS, on_interruption="abort")
     with gateway.connection() as connection:
         ask(connection)
