@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from gateway.configuration.advice import validate
-from gateway.configuration.settings import Limits, NotNegative, Section
+from gateway.configuration.settings import Countable, Limits, Section
 from gateway.configuration.yaml import Document
 from gateway.keyring import PREFIX, Key, Keyring
 from gateway.keys import Caller
@@ -59,10 +59,10 @@ Moment = Annotated[datetime, BeforeValidator(parse_time, json_schema_input_type=
 class KeyLimits(Section):
     """What this key may use. Unset: as `limits` of gateway.yaml says; 0: no limit."""
 
-    requests_per_minute: NotNegative | None = Field(None, description="requests in a minute")
-    characters_per_minute: NotNegative | None = Field(None, description="characters of text in a minute")
-    audio_seconds_per_day: NotNegative | None = Field(None, description="seconds of speech in a day")
-    in_flight: NotNegative | None = Field(None, description="requests at the same time")
+    requests_per_minute: Countable | None = Field(None, description="requests in a minute")
+    characters_per_minute: Countable | None = Field(None, description="characters of text in a minute")
+    audio_seconds_per_day: Countable | None = Field(None, description="seconds of speech in a day")
+    in_flight: Countable | None = Field(None, description="requests at the same time")
 
     def over(self, defaults: Limits) -> Limits:
         """These limits, and the defaults where nothing is said."""

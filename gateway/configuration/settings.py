@@ -12,6 +12,8 @@ from gateway.configuration.redis_url import read_redis_url
 
 AtLeastOne = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
+#: of a limit: as many as can be counted exactly, in Redis too
+Countable = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
 def _network(text: str) -> str:
@@ -112,10 +114,10 @@ class CacheSettings(Section):
 class Limits(Section):
     """What each key may use unless it says otherwise itself. 0: no limit."""
 
-    requests_per_minute: NotNegative = Field(0, description="requests in a minute")
-    characters_per_minute: NotNegative = Field(0, description="characters of text in a minute")
-    audio_seconds_per_day: NotNegative = Field(0, description="seconds of speech in a day")
-    in_flight: NotNegative = Field(0, description="requests at the same time")
+    requests_per_minute: Countable = Field(0, description="requests in a minute")
+    characters_per_minute: Countable = Field(0, description="characters of text in a minute")
+    audio_seconds_per_day: Countable = Field(0, description="seconds of speech in a day")
+    in_flight: Countable = Field(0, description="requests at the same time")
 
 
 class Input(Section):
