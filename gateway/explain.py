@@ -18,7 +18,7 @@ from policies.types import Snapshot
 def explain(request: ClientRequest, config: Config, snapshot: Snapshot) -> tuple[dict[str, Any], list[PassedOver]]:
     """The plan as the fields of its JSON, and the rules above the one that decided, which did not hold.
 
-    Raises InvalidRequest or ModelNotFound, as speaking would.
+    Raises InvalidRequest, ModelNotFound or Forbidden, as speaking would.
     """
     prepared = Preparing(config).prepare(request)
     script, ask = prepared.script, with_draw(prepared.ask, request.input)

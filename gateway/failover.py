@@ -28,8 +28,9 @@ from gateway.guards import Allowance, Guarded
 from gateway.hedge import hedged
 from gateway.line import Visit
 from gateway.record import HEDGED, Attempt
-from gateway.refusals import NoEngine, OutOfTime
+from gateway.refusals import Forbidden, NoEngine, OutOfTime
 from gateway.text.script import Clause, Script
+from policies.decide import NOT_FOR_THE_KEY
 from policies.types import Plan, Skip, Step
 
 #: an engine that will be back within this (seconds) by itself is worth coming back for
@@ -241,8 +242,9 @@ def no_engine(
 ) -> NoEngine:
     """What to tell a client whom nobody could serve.
 
-    400 when every engine lacks what was asked for; 503 with a time to come back when some engine is only busy, or will
-    be back by itself soon; else the status of the last failure, which another try now would meet again.
+    400 when every engine lacks what was asked for, 403 when the key may use none; 503 with a time to come back when
+    some engine is only busy, or will be back by itself soon; else the status of the last failure, which another try now
+    would meet again.
     """
     skips = [skip for skip in plan.skipped if skip.code != "excluded"]
     errors = [error for _, error in failures]
@@ -257,6 +259,9 @@ def no_engine(
     hard = [error for error in errors if error.code != "unsupported"]
     if hard:
         return NoEngine(message, plan, status=hard[-1].status, code=hard[-1].code)
+    if not failures and not skips and any(skip.reason == NOT_FOR_THE_KEY for skip in plan.skipped):
+        message = "no engine can speak this: the key may use none of those that could"
+        return NoEngine(message, plan, status=Forbidden.status, code=Forbidden.code)
     param = next((error.param for error in errors if error.param), None)
     down = [skip for skip in skips if skip.code != "unsupported"]
     if (errors or skips) and not down:

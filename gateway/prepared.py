@@ -87,6 +87,7 @@ class Preparing:
             stream=request.stream,
             markup=script.markup,
             key=request.key,
+            allowed_engines=request.allowed_engines,
             tags=request.tags,
             deadline_ms=request.deadline_ms,
             text_hash=hash64(" ".join(clause.text for clause in script.clauses)),
@@ -94,7 +95,7 @@ class Preparing:
         )
 
     def _digest(self, request: ClientRequest, script: Script) -> bytes:
-        tenant = request.key if self.config.settings.cache.scope == "key" else ""
+        tenant = request.tenant if self.config.settings.cache.scope == "key" else ""
         spoken = (
             tenant,
             PREPARER_VERSION,

@@ -13,6 +13,20 @@ class ModelNotFound(SpeechError):
     status = 404
 
 
+class Unauthorized(SpeechError):
+    """No key, or none that is valid now: unknown, expired and revoked ones look alike."""
+
+    code = "invalid_api_key"
+    status = 401
+
+
+class Forbidden(SpeechError):
+    """The key is valid, and may not do this."""
+
+    code = "not_allowed"
+    status = 403
+
+
 class OutOfTime(DeadlineExceeded):
     """The client's `deadline_ms` or the rule's `total_ms` is over: no engine's fault, and no other can help."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from engines.contract import EngineInfo, Gender
 from engines.errors import InvalidRequest, near_names
 from gateway.configuration.load import Config
-from gateway.refusals import ModelNotFound
+from gateway.refusals import Forbidden, ModelNotFound
 from gateway.request import ClientRequest
 from gateway.voices import VoiceEntry
 
@@ -45,7 +45,16 @@ class Target:
 
 
 def find_target(request: ClientRequest, config: Config) -> Target:
-    """Resolve `model` and `voice`. Raises ModelNotFound or InvalidRequest, with near names."""
+    """Resolve `model` and `voice`. Raises ModelNotFound or InvalidRequest, with near names, and Forbidden."""
+    target = _resolve(request, config)
+    _check_voice(target.voice, "voice", request, config)
+    if request.emotion and request.emotion.voice:
+        _check_voice(request.emotion.voice, "emotion.voice", request, config)
+    _check_engine(target, request)
+    return target
+
+
+def _resolve(request: ClientRequest, config: Config) -> Target:
     only = _engine_of(request.model, config)
     prefix, colon, own_voice = request.voice.partition(":")
     if colon and prefix in config.engines:
@@ -81,6 +90,26 @@ def _engine_of(model: str, config: Config) -> str:
         _must_be_enabled(meant, config)
         return meant
     raise unknown_model(model, models(config))
+
+
+def _check_voice(voice: str, param: str, request: ClientRequest, config: Config) -> None:
+    allowed, aliases = request.allowed_voices, config.voices.aliases
+    if allowed is not None and aliases.get(voice, voice) not in {aliases.get(one, one) for one in allowed}:
+        default = "" if param != "voice" or request.voice else ", which speaks when none is named"
+        raise Forbidden(f"this key may not use the voice {voice!r}{default}; it may use: {_some(allowed)}", param=param)
+
+
+def _check_engine(target: Target, request: ClientRequest) -> None:
+    """Rules pass over an engine that the key may not use; one that is asked for by name is refused."""
+    allowed = request.allowed_engines
+    if target.only and allowed is not None and target.only not in allowed:
+        param = "voice" if target.entry is None else "model"
+        raise Forbidden(f"this key may not use the engine {target.only!r}; it may use: {_some(allowed)}", param=param)
+
+
+def _some(names: frozenset[str]) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:20]) + (", …" if len(listed) > 20 else "") if listed else "none"
 
 
 def _must_be_enabled(engine: str, config: Config) -> None:

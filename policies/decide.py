@@ -18,6 +18,7 @@ from policies.types import Ask, EngineState, Plan, Skip, SkipCode, Snapshot, Ste
 from policies.waiting import longest_s, room_in_s
 
 LAST_RESORT = "last resort"
+NOT_FOR_THE_KEY = "the key may not use it"
 
 #: skips for an engine's state, as opposed to the operator's choice or what the engine cannot do at all
 _FOR_STATE: frozenset[SkipCode] = frozenset({"down", "cooling", "busy", "too_slow"})
@@ -108,7 +109,7 @@ def _skip(state: EngineState, ask: Ask, terms: Terms, snapshot: Snapshot, *, is_
     """Why this engine will not be tried: what is decided for good first, what passes with time last."""
     name = state.name
     if ask.allowed_engines is not None and name not in ask.allowed_engines:
-        return Skip(name, "excluded", "the key may not use it")
+        return Skip(name, "excluded", NOT_FOR_THE_KEY)
     if state.state in ("paused", "not_installed", "not_configured"):
         return Skip(name, state.state, state.reason or state.state.replace("_", " "))
     if why := _unable(state, ask, takes_any_voice=is_last_resort):
@@ -164,7 +165,7 @@ def _late(state: EngineState, ask: Ask, terms: Terms) -> Skip | None:
     allowed_ms = min(math.inf if ask.deadline_ms is None else ask.deadline_ms, terms.total_ms or math.inf)
     if math.isinf(allowed_ms):
         return None
-    whole_s = state.expected_work_s(ask.audio_s)
+    whole_s = state.expected_work_s(ask.audio_s, clauses=0 < ask.longest_clause < ask.chars)
     return _over(state.name, wait_s, first_s, allowed_ms / 1000, "to first audio") or _over(
         state.name, wait_s, whole_s, allowed_ms / 1000, "for the whole text"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from engines.errors import InvalidRequest
 from gateway.cli.options import config_option, json_option, read_config
 from gateway.configuration.advice import note_errors
 from gateway.configuration.load import Config
-from gateway.configuration.problems import ConfigError, Problem
+from gateway.configuration.problems import ConfigError, Problem, near
 from gateway.configuration.standing import idle_snapshot
 from gateway.configuration.yaml import Document, parse_document
 from gateway.explain import explain
@@ -49,14 +50,25 @@ def command(text: str, directory: Path | None, as_json: bool, board: Path | None
         language=asked["language"],
         format=asked["audio_format"],
         tags=frozenset(asked["tags"]),
-        key=asked["key"],
         speed=asked["speed"],
         input_type=asked["input_type"],
     )
-    plan, passed = explain(request, config, _snapshot(config, board))
+    plan, passed = explain(_asked_by(asked["key"], request, config), config, _snapshot(config, board))
     click.echo(json.dumps(plan, ensure_ascii=False) if as_json else render(plan, passed), nl=as_json)
     if not plan["steps"]:
         raise click.exceptions.Exit(1)
+
+
+def _asked_by(key: str, request: ClientRequest, config: Config) -> ClientRequest:
+    """The request as the key of that name would make it, expired or not; one that is not there yet may everything."""
+    if key in config.keys.keys:
+        return request.asked_by(config.keys.keys[key].caller)
+    if key:
+        text = (
+            f"voxgate: there is no key {key!r}: planned as for one that may everything; {near(key, config.keys.keys)}"
+        )
+        click.echo(text.rstrip("; "), err=True)
+    return replace(request, key=key)
 
 
 def _read(text: str) -> str:

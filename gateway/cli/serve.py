@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import threading
+from datetime import UTC, datetime
 from importlib.metadata import version
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -26,7 +27,9 @@ from gateway.cli.hangup import is_ignored, on_hangup, spare_beginners
 from gateway.cli.options import config_option, configured
 from gateway.configuration.load import Config, find_directory
 from gateway.configuration.settings import Log
+from gateway.http.access import is_open
 from gateway.http.app import create_app
+from gateway.keyring import active
 from gateway.runtime import Runtime
 from gateway.telemetry.logs import write_logs
 from gateway.telemetry.processes import shared_folder
@@ -154,20 +157,21 @@ class Announcing(uvicorn.Server):
 
 
 def tell(config: Config) -> None:
-    """Warnings of the configuration, and the addresses that nobody guards."""
+    """Warnings of the configuration, and that nobody can come in."""
     for warning in config.warnings:
         click.echo(str(warning), err=True)
+    if not is_open(config) and not active(config.keys.keys.values(), datetime.now(UTC)):
+        advice = "`voxgate keys add NAME` makes one, without a restart"
+        click.echo(f"no API key is valid, so that every request for speech is refused: {advice}", err=True)
 
 
 def refuse_an_open_door(host: str, config: Config) -> None:
     """Nobody but this machine may speak for free unless the operator has written that down. Raises ClickException."""
-    auth = config.settings.auth
-    if auth == "keys":
-        raise click.ClickException("auth: keys needs API keys, which this version does not have yet; use auth: none")
-    if auth == "auto" and not is_loopback(host):
+    if config.settings.auth == "auto" and not config.keys.on and not is_loopback(host):
         raise click.ClickException(
-            f"{host} can be reached from other machines and there are no API keys: "
-            "listen on 127.0.0.1, or write `auth: none` in gateway.yaml (or set VOXGATE_AUTH=none) to let everybody in"
+            f"{host} can be reached from other machines and there are no API keys: make one with `voxgate keys add "
+            "NAME`, or listen on 127.0.0.1, or write `auth: none` in gateway.yaml (or set VOXGATE_AUTH=none) to let "
+            "everybody in"
         )
 
 

@@ -3,11 +3,10 @@
 from typing import Any
 
 from litestar import Request, Response, post
-from litestar.exceptions import PermissionDeniedException
 from litestar.handlers import HTTPRouteHandler
 
 from gateway.configuration.problems import Problem
-from gateway.http.access import sees_details
+from gateway.http.access import require_admin
 from gateway.http.errors import error_object
 from gateway.http.ids import request_id_of
 from gateway.reload import Report
@@ -19,8 +18,7 @@ def admin_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
 
     @post("/admin/reload", status_code=200, summary="Read the configuration's files again, now", tags=["admin"])
     async def reload(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
-        if not sees_details(request.scope):
-            raise PermissionDeniedException("only programs on the gateway's own machine may reload it")
+        require_admin(request.scope, runtime.config, runtime.clock)
         report = await runtime.reloader.reload()
         about = reload_fields(report) | {"restart_pending": list(runtime.reloader.restart_pending)}
         if report.ok:

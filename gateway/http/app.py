@@ -82,7 +82,7 @@ def create_app(runtime: Runtime) -> Litestar:
             # clients whose base URL lacks the /v1; once in the schema is enough
             Router("/", route_handlers=api, include_in_schema=False),
             *health_endpoints(runtime),
-            metrics_endpoint(exposition),
+            metrics_endpoint(runtime, exposition),
         ],
         state=State({COUNT: metrics.error}),
         lifespan=[living],

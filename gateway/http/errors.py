@@ -98,6 +98,8 @@ def on_speech_error(request: Request[Any, Any, Any], error: SpeechError) -> Resp
         **skipped,
     )
     headers = retry_headers(error.status, may_retry=error.client_may_retry, retry_after_s=error.retry_after_s)
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"  # RFC 9110: with every 401, what would be taken
     if isinstance(error, RateLimited):  # whoever is not admitted has no permit
         headers |= _as_text(error.headers)
     return _respond(request.scope, error.status, body, headers)

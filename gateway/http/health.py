@@ -30,7 +30,7 @@ def health_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
         states = runtime.board.snapshot().engines
         able = any(state.state == "up" for state in states.values())
         about: dict[str, Any] = {}
-        if sees_details(request.scope):
+        if sees_details(request.scope, runtime.config, runtime.clock):
             told = {name: _state(state) for name, state in states.items()}
             for name, state in runtime.fleet.successors().items():
                 told[name]["successor"] = _state(state)  # of an engine that was changed and speaks on as it was

@@ -8,6 +8,7 @@ from litestar.params import FromPath
 
 from engines.errors import SpeechError
 from gateway.explain import explain
+from gateway.http.access import identify, sees_details
 from gateway.http.body import read_body
 from gateway.http.docs import PlanOperation
 from gateway.http.wire import parse_speech
@@ -16,7 +17,7 @@ from gateway.runtime import Runtime
 
 
 class RequestNotFound(SpeechError):
-    """No outcome is kept under this id."""
+    """No outcome is kept under this id, or it is another key's."""
 
     code = "request_not_found"
     status = 404
@@ -34,17 +35,21 @@ def inquiry_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
         operation_class=PlanOperation,
     )
     async def plan(request: Request[Any, Any, Any]) -> dict[str, Any]:
+        caller = identify(request.scope, runtime.config, runtime.clock)
         body = await read_body(request.scope, request.receive, limits.max_body_bytes)
         asked, _ = parse_speech(body, limits.max_chars)
-        return explain(asked, runtime.config, runtime.board.snapshot())[0]
+        return explain(asked.asked_by(caller), runtime.config, runtime.board.snapshot())[0]
 
     @get(
         ["/speech/{request_id:str}", "/audio/speech/{request_id:str}"],
         summary="What became of a request",
         tags=["speech"],
     )
-    async def outcome(request_id: FromPath[str]) -> dict[str, Any]:
+    async def outcome(request: Request[Any, Any, Any], request_id: FromPath[str]) -> dict[str, Any]:
+        caller = identify(request.scope, runtime.config, runtime.clock)
         served = await runtime.outcomes.get(request_id)
+        if served is not None and served.key != caller.name:
+            served = served if sees_details(request.scope, runtime.config, runtime.clock) else None
         if served is None:
             keep = runtime.config.settings.outcomes
             raise RequestNotFound(

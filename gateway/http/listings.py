@@ -8,7 +8,7 @@ from litestar.params import FromPath
 
 from engines.contract import EngineInfo
 from gateway.configuration.load import Config
-from gateway.http.access import sees_details
+from gateway.http.access import identify, sees_details
 from gateway.runtime import Runtime
 from gateway.target import models, unknown_model
 from policies.board_file import board_fields
@@ -38,9 +38,10 @@ def listing_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
 
     @get("/engines", summary="State and load of the engines, and what became of each plugin", tags=["listings"])
     async def list_engines(request: Request[Any, Any, Any]) -> dict[str, Any]:
+        identify(request.scope, runtime.config, runtime.clock)
         snapshot = runtime.board.snapshot()
         board = board_fields(snapshot)
-        if not sees_details(request.scope):
+        if not sees_details(request.scope, runtime.config, runtime.clock):
             for engine in board["engines"].values():
                 del engine["reason"]
             return board

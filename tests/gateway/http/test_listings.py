@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 
 from gateway.configuration.standing import idle_snapshot
-from gateway.http.access import sees_details
 from policies.board_file import snapshot_from
 
 from .conftest import Gateway
@@ -53,13 +52,6 @@ def test_what_engines_tell_can_be_fed_to_explain(gateway: Gateway) -> None:
     snapshot = snapshot_from(answer, idle_snapshot(runtime.config).engines)
     assert snapshot.engines["tone"].state == "up"
     assert snapshot.now.tzinfo is not None
-
-
-@pytest.mark.parametrize(
-    ("client", "may"), [("127.0.0.1", True), ("::1", True), ("10.0.0.9", False), ("nonsense", False)]
-)
-def test_details_are_for_this_machine(client: str, may: bool) -> None:
-    assert sees_details({"client": (client, 1)}) is may  # type: ignore[typeddict-item]
 
 
 def test_a_plan_is_explained_and_nothing_is_spoken(with_engine: Callable[..., Gateway]) -> None:
