@@ -116,9 +116,12 @@ class Reloader:
                 return  # another look was quicker, or it changes again
             try:
                 await self._take(sources)
-            except Exception:
-                self.refused += 1
-                logger.exception("the configuration could not be reloaded")
+            except Exception as error:
+                logger.exception("reading the configuration failed")
+                text = f"could not be read: {type(error).__name__}; the log has more"
+                self._account(
+                    Report(self._clock.now(), problems=(Problem(str(self._config.directory), 1, 1, "", text),))
+                )
 
     async def _read(self) -> dict[str, Source]:
         return await asyncio.to_thread(read_sources, self._config.directory)
