@@ -82,8 +82,8 @@ class SpeechEndpoint:
             request = dataclasses.replace(request, stream=False)
         reply: Reply | None = None
         try:
-            with Departure(receive):
-                reply = await speak(request, self._runtime, request_id, permit)
+            with Departure(receive) as departure:
+                reply = await speak(request, self._runtime, request_id, permit, lambda: departure.left)
                 if as_json:
                     answer = speech_json(reply, request_id, await collect(reply))
                     headers = speech_headers(reply, request_id, ignored, permit)
