@@ -12,6 +12,7 @@ import click
 from gateway.cli.options import config_option, json_option, read_config
 from gateway.configuration.load import Config, find_directory
 from gateway.configuration.problems import ConfigError, Problem
+from gateway.telemetry.tracing import advice
 
 
 @click.command()
@@ -23,7 +24,7 @@ def command(directory: Path | None, as_json: bool) -> None:
     problems: tuple[Problem, ...]
     try:
         config = read_config(directory)
-        problems = config.warnings
+        problems = (*config.warnings, *_telemetry(config))
     except ConfigError as error:
         problems = error.problems
     for problem in problems:
@@ -37,6 +38,13 @@ def command(directory: Path | None, as_json: bool) -> None:
         click.echo(f"configuration OK: {counts}")
     if config is None:
         raise click.exceptions.Exit(1)
+
+
+def _telemetry(config: Config) -> list[Problem]:
+    """What the environment lacks of what the configuration asks for."""
+    found = advice(config.settings.tracing, os.environ)
+    file = str(config.directory / "gateway.yaml")
+    return [Problem(file, 1, 1, "tracing", found, severity="warning")] if found else []
 
 
 def _counts(config: Config | None) -> dict[str, int]:

@@ -31,6 +31,7 @@ from gateway.http.access import is_open
 from gateway.http.app import create_app
 from gateway.keyring import active
 from gateway.runtime import Runtime
+from gateway.telemetry import tracing
 from gateway.telemetry.logs import write_logs
 from gateway.telemetry.processes import shared_folder
 
@@ -157,9 +158,11 @@ class Announcing(uvicorn.Server):
 
 
 def tell(config: Config) -> None:
-    """Warnings of the configuration, and that nobody can come in."""
+    """Warnings of the configuration, what it asks for in vain, and that nobody can come in."""
     for warning in config.warnings:
         click.echo(str(warning), err=True)
+    if lacking := tracing.advice(config.settings.tracing, os.environ):
+        click.echo(lacking, err=True)
     if not is_open(config) and not active(config.keys.keys.values(), datetime.now(UTC)):
         advice = "`voxgate keys add NAME` makes one, without a restart"
         click.echo(f"no API key is valid, so that every request for speech is refused: {advice}", err=True)

@@ -21,12 +21,9 @@ from gateway.http.inquiries import inquiry_endpoints
 from gateway.http.listings import listing_endpoints
 from gateway.http.metrics import metrics_endpoint
 from gateway.http.speech import speech_endpoint
+from gateway.http.trace import continue_trace
 from gateway.runtime import Runtime
-from gateway.telemetry.access import log_served
-from gateway.telemetry.exposition import Exposition
-from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.processes import Siblings
-from gateway.telemetry.standing import Standing
+from gateway.telemetry.observer import Observer
 
 #: what a page in a browser may read beside the body
 EXPOSED_HEADERS = [
@@ -60,18 +57,14 @@ def create_app(runtime: Runtime) -> Litestar:
         *listing_endpoints(runtime),
         *admin_endpoints(runtime),
     ]
-
-    metrics = Metrics()
-    exposition = Exposition(metrics, Standing(runtime, _version()), Siblings.of(os.environ))
-    runtime.listeners += [log_served, metrics.served]
-    runtime.board.watchers.append(metrics)
+    observer = Observer(runtime, _version(), os.environ)
 
     @asynccontextmanager
     async def living(_: Litestar) -> AsyncGenerator[None, None]:
         server_log = logging.getLogger("uvicorn.error")
         server_log.addFilter(says_more_than_we)
         try:
-            async with runtime, runtime.reloader, exposition:
+            async with observer, runtime, runtime.reloader:
                 yield
         finally:
             server_log.removeFilter(says_more_than_we)
@@ -82,16 +75,18 @@ def create_app(runtime: Runtime) -> Litestar:
             # clients whose base URL lacks the /v1; once in the schema is enough
             Router("/", route_handlers=api, include_in_schema=False),
             *health_endpoints(runtime),
-            metrics_endpoint(runtime, exposition),
+            metrics_endpoint(runtime, observer.exposition),
         ],
-        state=State({COUNT: metrics.error}),
+        state=State({COUNT: observer.metrics.error}),
         lifespan=[living],
         # From the outside in; the order is Litestar's own.
         # 1. CORS, why here: around everything, so that a page in a browser can read errors too, those of 2 included.
         cors_config=_cors(runtime.config.settings.cors.allow_origins),
         # 2. Errors, why here: around the router, so that an unknown path gets the same shape as a failed speech.
         exception_handlers=HANDLERS,
-        # 3. The handlers. Nothing stands between them and the errors: whatever wraps `send` costs each piece of audio.
+        # 3. The trace of a client, why here: around the handlers alone, whose requests have spans.
+        middleware=[continue_trace] if observer.tracing else [],
+        # 4. The handlers. Nothing stands between them and the errors: whatever wraps `send` costs each piece of audio.
         openapi_config=openapi_config(_version()),
         logging_config=None,  # whoever runs the server says what is logged
     )

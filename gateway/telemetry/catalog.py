@@ -94,8 +94,8 @@ DEGRADED = Counted(
 )
 ATTEMPTS = Counted(
     "voxgate_attempts_total",
-    "Tries of an engine at a clause, by how they ended: ok, an error's code, hedged (another was quicker), or left (the "
-    "listener was gone)",
+    "Tries of an engine at a clause, by how they ended: ok, an error's code, hedged (another was quicker) or left "
+    "(nobody listened any more)",
     ("engine", "code"),
 )
 COST = Counted("voxgate_cost_total", "What speech cost, in the unit of cost_per_1k_chars")

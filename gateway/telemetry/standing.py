@@ -15,6 +15,7 @@ from gateway.runtime import Runtime
 from gateway.telemetry import catalog
 from gateway.telemetry.catalog import Counted, Gauged
 from gateway.telemetry.logs import lines_left_out
+from gateway.telemetry.tracing import Tracing
 from policies.decide import out_of_rotation
 from policies.types import State
 
@@ -26,8 +27,8 @@ Total = tuple[Counted, tuple[str, ...], float]
 class Standing:
     """One process's own view."""
 
-    def __init__(self, runtime: Runtime, version: str) -> None:
-        self._runtime, self._version = runtime, version
+    def __init__(self, runtime: Runtime, version: str, tracing: Tracing | None = None) -> None:
+        self._runtime, self._version, self._tracing = runtime, version, tracing
         self._process = psutil.Process()
 
     def gauges(self) -> Iterator[Reading]:
@@ -48,6 +49,8 @@ class Standing:
         if runtime.store:
             yield catalog.REDIS_ERRORS, (), runtime.store.failed
         yield catalog.LINES_LOST, (), lines_left_out()
+        if self._tracing:
+            yield catalog.SPANS_LOST, (), self._tracing.lost
         used = self._process.cpu_times()
         yield catalog.CPU, (), used.user + used.system
 
