@@ -304,6 +304,8 @@ class Speech:
         await self.permit.settle(audio_s, spoken=audio_s > 0)
         await self.runtime.outcomes.put(served)
         self.runtime.tell_served(served)
+        if self.runtime.served_log is not None:
+            self.runtime.served_log.note(served, self.prepared, self.request, self.snapshot)
 
     # --- small facts ---
 

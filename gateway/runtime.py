@@ -29,6 +29,7 @@ from gateway.limits.memory import MemoryBuckets
 from gateway.outcomes import MemoryOutcomes, Outcomes
 from gateway.record import Served
 from gateway.reload import LOOK_EVERY_S, Reloader
+from gateway.served_log.log import ServedLog
 from gateway.text.prepare import prepare_text
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Runtime:
     in_flight: int = 0  # requests for speech that are being worked on
     #: of our own, such as metrics: called with each finished request, before plugins are
     listeners: list[Callable[[Served], None]] = field(default_factory=list)
+    served_log: ServedLog | None = None  # None: switched off
     limiter: Limiter = field(init=False)
     reloader: Reloader = field(init=False)
 
@@ -74,6 +76,8 @@ class Runtime:
         runtime = cls(Era(config, fleet.members, board), registry, clock, board, fleet, cache, outcomes, store)
         runtime.flights.claims = _claims(store)
         runtime.limiter = _limiter(store, clock)
+        if settings.served_log.enabled:
+            runtime.served_log = ServedLog(settings.data_dir, settings.served_log)
         runtime.reloader = Reloader(config, runtime.adopt, registry, clock, look_every_s)
         fleet.on_succession = lambda: runtime._begin_era(runtime.config)
         return runtime
@@ -105,6 +109,8 @@ class Runtime:
 
     async def start(self) -> None:
         """Start the engines, and look for Redis; returns when one engine can speak, or none will soon."""
+        if self.served_log:
+            self.served_log.start()
         store = [self.store.start()] if self.store else []
         await asyncio.gather(self.fleet.start(), asyncio.to_thread(_load_what_the_first_request_needs), *store)
 
@@ -116,6 +122,8 @@ class Runtime:
         await self.limiter.aclose()
         if self.store:
             await self.store.aclose()
+        if self.served_log:
+            await self.served_log.aclose()
 
     async def __aenter__(self) -> Self:
         try:
