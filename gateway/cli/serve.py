@@ -33,6 +33,7 @@ from gateway.keyring import active
 from gateway.runtime import Runtime
 from gateway.telemetry import tracing
 from gateway.telemetry.logs import write_logs
+from gateway.telemetry.processes import VARIABLE as METRICS
 from gateway.telemetry.processes import shared_folder
 
 #: how the processes of `--workers` learn which configuration they serve
@@ -66,7 +67,8 @@ def command(directory: Path | None, host: str | None, port: int | None, workers:
     os.environ[DIRECTORY] = str(directory.resolve())
     several = server("gateway.cli.serve:application", config, factory=True, workers=workers)
     click.echo(f"voxgate {version('voxgate')} listens on {address(sock)} with {workers} processes", err=True)
-    with shared_folder(config.settings.data_dir / "run"):
+    with shared_folder(config.settings.data_dir / "run") as folder:
+        os.environ[METRICS] = str(folder)
         Several(several, sockets=[sock]).run()
 
 

@@ -45,7 +45,7 @@ _decode = msgspec.json.Decoder(list[Sample]).decode
 
 @contextmanager
 def shared_folder(run_dir: Path) -> Iterator[Path]:
-    """A new folder for the processes that are started meanwhile, told to them by the environment; removed at the end.
+    """A new folder for the processes that are started meanwhile; removed at the end.
 
     Those that gateways left behind which were killed are removed first: a lock tells who lives, since the number of a
     process may be another one's by now. Raises OSError when `run_dir` cannot be written.
@@ -57,11 +57,9 @@ def shared_folder(run_dir: Path) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix="metrics-", dir=run_dir))
         owner = os.open(folder / "owner", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(owner, fcntl.LOCK_EX)
-    os.environ[VARIABLE] = str(folder)
     try:
         yield folder
     finally:
-        del os.environ[VARIABLE]
         shutil.rmtree(folder, ignore_errors=True)
         os.close(owner)
 
