@@ -1,13 +1,16 @@
 """What became of each request, for every gateway that shares the Redis. Around a form in memory, which is asked first.
 
-Records are written by the side, many at once: no reply waits for them, and what cannot be written is left out. A
-request that runs is written again and again, so that it is soon forgotten when its gateway dies.
+Records are written by the side, many at once: no reply waits for them. Those that Redis does not take wait until it
+does, the newest of them. A request that runs is written again and again, so that it is soon forgotten when its gateway
+dies.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
@@ -20,8 +23,8 @@ from gateway.redis.store import Absent, Store
 GATHER_S = 0.02
 #: seconds between two writings of a request that runs, and those after which one whose gateway is silent is forgotten
 REFRESH_S, RUNNING_S = 15.0, 60
-#: records that may wait, those of one round trip, and the seconds that this one may take
-MOST_WAITING, AT_ONCE, WRITE_S = 5000, 200, 1.0
+#: records that may wait, those of one round trip, the seconds that this one may take, and those until it is tried again
+MOST_WAITING, AT_ONCE, WRITE_S, AGAIN_S = 5000, 200, 1.0, 1.0
 
 
 class RedisOutcomes:
@@ -41,9 +44,10 @@ class RedisOutcomes:
             self._running[served.request_id] = served
         else:
             self._running.pop(served.request_id, None)
-        if self._store.state == "up" and len(self._waiting) < MOST_WAITING:
-            self._waiting[served.request_id] = served
-            self._news.set()
+        self._waiting[served.request_id] = served
+        if len(self._waiting) > MOST_WAITING:
+            del self._waiting[next(iter(self._waiting))]
+        self._news.set()
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_on(), name="write outcomes to Redis")
 
@@ -64,7 +68,8 @@ class RedisOutcomes:
         if self._writing is not None:
             self._writing.cancel()
             await asyncio.gather(self._writing, return_exceptions=True)
-            await self._write_waiting()
+            with contextlib.suppress(Absent):
+                await self._write_waiting()
         await self._local.aclose()
 
     async def _write_on(self) -> None:
@@ -79,19 +84,25 @@ class RedisOutcomes:
                 self._waiting = self._running | self._waiting
                 refresh_at_s = loop.time() + REFRESH_S
             self._news.clear()
-            await self._write_waiting()
+            try:
+                await self._write_waiting()
+            except Absent:
+                await asyncio.sleep(AGAIN_S)
+                self._news.set()
 
     async def _write_waiting(self) -> None:
+        """Raises Absent, with what is not written still waiting."""
         while self._waiting:
-            ids = list(self._waiting)[:AT_ONCE]
-            records = [self._waiting.pop(request_id) for request_id in ids]
+            records = [self._waiting.pop(request_id) for request_id in list(self._waiting)[:AT_ONCE]]
+            try:
+                await self._store.call(partial(self._write, records), WRITE_S, writes=True)
+            except BaseException:  # also when this gateway stops amid it
+                self._waiting = {served.request_id: served for served in records} | self._waiting
+                raise
 
-            async def write(client: Redis, records: list[Served] = records) -> None:
-                pipeline = client.pipeline(transaction=False)
-                for served in records:
-                    for_s = RUNNING_S if served.outcome == "running" else self._keep_s
-                    pipeline.set(self._prefix + served.request_id, pack_outcome(served), ex=for_s)
-                await pipeline.execute()
-
-            with contextlib.suppress(Absent):
-                await self._store.call(write, WRITE_S, writes=True)
+    async def _write(self, records: Sequence[Served], client: Redis) -> None:
+        pipeline = client.pipeline(transaction=False)
+        for served in records:
+            for_s = RUNNING_S if served.outcome == "running" else self._keep_s
+            pipeline.set(self._prefix + served.request_id, pack_outcome(served), ex=for_s)
+        await pipeline.execute()

@@ -21,7 +21,7 @@ def clip(size: int = 100, fill: bytes = b"x") -> Clip:
 
 @pytest.fixture
 def cache(shared_redis: RedisServer, make_store: MakeStore) -> RedisCache:
-    return RedisCache(make_store(shared_redis.url, budget_ms=2000), 60, 1_000_000)
+    return RedisCache(make_store(shared_redis.url), 60, 1_000_000)
 
 
 async def test_another_gateway_finds_the_clip(shared_redis: RedisServer, make_store: MakeStore) -> None:

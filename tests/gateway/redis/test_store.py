@@ -40,7 +40,7 @@ async def test_a_unix_socket_will_do(shared_redis: RedisServer, make_store: Make
 
 
 async def test_many_at_once_share_few_connections(shared_redis: RedisServer, make_store: MakeStore) -> None:
-    store = make_store(shared_redis.url, budget_ms=5000)
+    store = make_store(shared_redis.url)
     await asyncio.gather(*(put(store, f"k{n}", f"v{n}") for n in range(300)))
     got = await asyncio.gather(*(get(store, f"k{n}") for n in range(300)))
     assert got == [f"v{n}".encode() for n in range(300)]

@@ -70,7 +70,7 @@ async def tls_port(authority: Authority, shared_redis: RedisServer) -> AsyncGene
 async def test_a_trusted_certificate_lets_redis_be_used(
     authority: Authority, tls_port: int, make_store: MakeStore
 ) -> None:
-    store = make_store(f"rediss://localhost:{tls_port}/0", ca_file=authority.ca_file, budget_ms=2000)
+    store = make_store(f"rediss://localhost:{tls_port}/0", ca_file=authority.ca_file)
     await store.start()
     assert (store.state, store.reason) == ("up", "")
     await store.call(lambda client: client.set("k", "v"))
