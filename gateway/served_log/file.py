@@ -31,7 +31,7 @@ class LogFile:
         """Write whole lines, all or none. Raises OSError."""
         try:
             self._lock()
-            if self._size and self._size + len(lines) > self._max_bytes:
+            while self._size and self._size + len(lines) > self._max_bytes:
                 self._rotate()
                 self._lock()
             self._write(lines)
