@@ -16,18 +16,19 @@ formats, caches or HTTP.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from engines.contract import AudioChunk, SpeechRequest
 from engines.errors import Interrupted, SpeechError
 from gateway.guards import Allowance, Guarded
 from gateway.hedge import hedged
 from gateway.line import Visit
-from gateway.record import HEDGED, Attempt
+from gateway.record import HEDGED, Attempt, Making
 from gateway.refusals import Forbidden, NoEngine, OutOfTime
 from gateway.text.script import Clause, Script
 from policies.decide import NOT_FOR_THE_KEY
@@ -45,14 +46,6 @@ class Spoken:
     clause: int
     engine: str
     voice: str
-
-
-class Record(Protocol):
-    """What is written down of a speech while it is made."""
-
-    attempts: list[Attempt]
-    clause_engines: list[str]  # who spoke each clause, as far as spoken
-    audio_s: float  # released so far
 
 
 class Loss(NamedTuple):
@@ -76,7 +69,7 @@ class Failover:
     script: Script
     engines: Mapping[str, Guarded]
     request_of: Callable[[str, Clause], SpeechRequest]
-    served: Record
+    making: Making
     elapsed_s: Callable[[], float]
     left: Allowance
     returns: Callable[[str, float], Awaitable[bool]]
@@ -100,7 +93,7 @@ class Failover:
                         async with aclosing(self._clause(trying, index, clause, lost)) as audio:
                             async for spoken in audio:
                                 self._heard = True
-                                self.served.audio_s += spoken.chunk.seconds
+                                self.making.audio_s += spoken.chunk.seconds
                                 yield spoken
                         spoke = True
                     except SpeechError as error:
@@ -124,18 +117,19 @@ class Failover:
         self, trying: Sequence[Step], index: int, clause: Clause, lost: list[Loss]
     ) -> AsyncGenerator[Spoken, None]:
         """One clause by the first who can: chunk by chunk, or whole once it is finished. `lost` takes who failed."""
-        hedge_after_ms, begun = self.plan.terms.hedge_after_ms, len(self.served.attempts)
+        hedge_after_ms, begun = self.plan.terms.hedge_after_ms, len(self.making.attempts)
         if hedge_after_ms and not self._heard and len(trying) > 1:
             audio = hedged(self._each(trying, index, clause, lost), hedge_after_ms / 1000)
         else:
-            audio = self._attempt(trying[0], index, clause, lost)
+            alone = len(trying) == 1
+            audio = self._attempt(trying[0], index, clause, lost, self._visit(trying[0], index, alone=alone), self.left)
         speaker: Attempt | None = None
         held: list[Spoken] = []
         async with aclosing(audio) as chunks:
             async for attempt, chunk in chunks:
                 if speaker is None:
                     speaker = attempt
-                    self._outran(speaker, self.served.attempts[begun:])
+                    self._outran(speaker, self.making.attempts[begun:])
                 spoken = Spoken(chunk, index, attempt.engine, attempt.voice)
                 if self.plan.terms.on_interruption == "abort":
                     yield spoken
@@ -143,36 +137,35 @@ class Failover:
                     held.append(spoken)
         if speaker is not None:
             speaker.ended_s = self.elapsed_s()
-            self.served.clause_engines.append(speaker.engine)
+            self.making.clause_engines.append(speaker.engine)
         for spoken in held:
             yield spoken
 
     def _each(
         self, trying: Sequence[Step], index: int, clause: Clause, lost: list[Loss]
     ) -> Iterator[AsyncGenerator[tuple[Attempt, AudioChunk], None]]:
-        """The tries of a race: the first may wait in line, the others take a free slot or none."""
+        """The tries of a race. The first may wait in line, the others take a free slot or none; and as they wait at the
+        same time, each has a purse of its own."""
+        began_s, left_s = self.elapsed_s(), self.left.seconds
         for place, step in enumerate(trying):
-            yield self._attempt(step, index, clause, lost, hedges=place > 0)
+            visit = self._visit(step, index, queues=place == 0)
+            left = Allowance(left_s - (self.elapsed_s() - began_s)) if place else self.left
+            yield self._attempt(step, index, clause, lost, visit, left)
 
     async def _attempt(
-        self, step: Step, index: int, clause: Clause, lost: list[Loss], *, hedges: bool = False
+        self, step: Step, index: int, clause: Clause, lost: list[Loss], visit: Visit, left: Allowance
     ) -> AsyncGenerator[tuple[Attempt, AudioChunk], None]:
         """One engine at one clause, as it gives audio, with the record of it."""
-        request, terms, engine = self.request_of(step.engine, clause), self.plan.terms, self.engines[step.engine]
+        request, terms = self.request_of(step.engine, clause), self.plan.terms
         attempt = Attempt(step.engine, request.voice, index, started_s=self.elapsed_s())
-        self.served.attempts.append(attempt)
-        visit = self._visit(step.engine, index, request)
-        visit.queues = not hedges
-        # two that wait at the same time must not both take their time from one purse
-        left = (
-            Allowance(self.left.seconds - terms.hedge_after_ms / 1000) if hedges and terms.hedge_after_ms else self.left
-        )
-        guarded = engine.attempt(terms.first_audio_ms / 1000, terms.gap_ms / 1000, left, visit)
+        self.making.attempts.append(attempt)
+        guarded = self.engines[step.engine].attempt(terms.first_audio_ms / 1000, terms.gap_ms / 1000, left, visit)
         try:
             async with aclosing(guarded.synthesize(request)) as chunks:
                 async for chunk in chunks:
                     if attempt.first_audio_s is None:
                         attempt.first_audio_s = self.elapsed_s() - attempt.started_s
+                        race_s = left.seconds
                     attempt.audio_s += chunk.seconds
                     yield attempt, chunk
         except SpeechError as error:
@@ -182,16 +175,18 @@ class Failover:
             self._losses.append(lost[-1])
             raise
         finally:
-            self.left.seconds = min(self.left.seconds, left.seconds)
+            if left is not self.left and attempt.audio_s and not math.isinf(left.seconds):
+                self.left.seconds -= race_s - left.seconds  # while it raced, the first one's purse was paid from
 
-    def _visit(self, engine: str, index: int, request: SpeechRequest) -> Visit:
-        """The speech in the engine's line, with what of it is still to be spoken."""
-        visit = self._visits.setdefault(engine, Visit())
+    def _visit(self, step: Step, index: int, *, queues: bool = True, alone: bool = False) -> Visit:
+        """The speech in an engine's line, with what of it is still to be spoken."""
+        visit = self._visits.setdefault(step.engine, Visit())
         clauses = self.script.clauses
-        per_char_s = self.script.audio_s / request.speed / (sum(len(one.text) for one in clauses) or 1)
+        speed = self.request_of(step.engine, clauses[index]).speed
+        per_char_s = self.script.audio_s / speed / (sum(len(one.text) for one in clauses) or 1)
         visit.clause_s = per_char_s * len(clauses[index].text)
         visit.later_s = per_char_s * sum(len(one.text) for one in clauses[index + 1 :])
-        visit.begun = self._heard
+        visit.begun, visit.queues, visit.alone = self._heard, queues, alone
         return visit
 
     def _outran(self, speaker: Attempt, round_: Sequence[Attempt]) -> None:

@@ -16,10 +16,12 @@ which the guards hold, wherever it stands. Knows nothing about plans or clients.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 from engines.contract import AudioChunk, Engine, EngineInfo, SpeechRequest
@@ -77,7 +79,7 @@ class Guarded:
         """The guarded engine for one clause of a visit: seconds to the first audio, of silence, and left of the
         request."""
         limited = Limited(self.engine, self, first_audio_s, left, visit)
-        return Breaking(Timed(limited, self, first_audio_s, gap_s, left), self, visit)
+        return Breaking(Timed(limited, self, first_audio_s, gap_s, left, visit), self, visit)
 
 
 class _Around:
@@ -147,37 +149,55 @@ class Timed(_Around):
     time in which the listener does not read is not the engine's. An attempt that got its slot late, or never, was
     Busy, and one whose client had no more time is OutOfTime: neither is the engine's fault. But who waited behind one
     that found the engine mute need not find it out again.
+
+    A speech that is heard already has its time for the first audio from its turn on; and where no other engine could
+    go on, it waits for that turn, which is the next, as long as it takes.
     """
 
-    def __init__(self, inner: Limited, of: Guarded, first_audio_s: float, gap_s: float, left: Allowance) -> None:
+    def __init__(
+        self, inner: Limited, of: Guarded, first_audio_s: float, gap_s: float, left: Allowance, visit: Visit
+    ) -> None:
         super().__init__(inner, of)
         self._limited, self._first_audio_s, self._gap_s, self._left = inner, first_audio_s, gap_s, left
+        self._visit = visit
+        self._limit_s = 0.0  # what the wait may take from where it was counted
+        self._last = False  # because the request has no more
 
     async def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
-        loop, left, allowed_s = asyncio.get_running_loop(), self._left, self._first_audio_s
+        loop, left, limited, visit = asyncio.get_running_loop(), self._left, self._limited, self._visit
+        allowed_s = math.inf if visit.begun and visit.alone else self._first_audio_s
         async with aclosing(self.inner.synthesize(request)) as chunks:
             while True:
-                since, limit_s = loop.time(), min(allowed_s, left.seconds)
-                timer = asyncio.timeout(limit_s)
+                since_s, timer = loop.time(), asyncio.timeout(None)
+                allow = partial(self._allow, timer, since_s + left.seconds)
+                if visit.begun and not limited.heard:
+                    limited.on_turn = partial(allow, self._first_audio_s)
                 try:
                     async with timer:
+                        allow(allowed_s)
                         chunk = await anext(chunks)
                 except StopAsyncIteration:
                     return
                 except TimeoutError:
                     if not timer.expired():
                         raise
-                    raise self._lateness(limit_s, allowed_s) from None
+                    raise self._lateness() from None
                 finally:
-                    left.seconds -= loop.time() - since
+                    left.seconds -= loop.time() - since_s
                 yield chunk
                 await asyncio.sleep(0)  # an engine that never waits must not starve the others
                 allowed_s = self._gap_s
 
-    def _lateness(self, limit_s: float, allowed_s: float) -> SpeechError:
-        if limit_s < allowed_s:
+    def _allow(self, timer: asyncio.Timeout, until_s: float, allowed_s: float) -> None:
+        """Let the wait take so long from now, but not longer than `until_s`, when the request's time is over."""
+        now_s = asyncio.get_running_loop().time()
+        self._limit_s, self._last = min(allowed_s, until_s - now_s), until_s - now_s < allowed_s
+        timer.reschedule(None if math.isinf(self._limit_s) else now_s + self._limit_s)
+
+    def _lateness(self) -> SpeechError:
+        row, limited, limit_s = self.of.row, self._limited, self._limit_s
+        if self._last:
             return OutOfTime("the time allowed for this request is over before the speech was")
-        row, limited = self.of.row, self._limited
         if limited.worked_s >= limit_s * FAIR_SHARE:
             if not limited.heard and row.mute_since_s is None:
                 row.mute_since_s = limited.turn_s
@@ -202,6 +222,7 @@ class Limited(_Around):
         self.heard = False  # it has given audio
         #: since when the engine has had this attempt to do, on the loop's clock; None: others are served first
         self.turn_s: float | None = None
+        self.on_turn: Callable[[], None] | None = None
         self._resumed = 0.0  # when the engine last began or went on to work
 
     @property
@@ -234,6 +255,7 @@ class Limited(_Around):
                         self.heard, row.mute_since_s = True, None
                         row.waited((self.turn_s or came_s) - came_s)
                     audio_s += chunk.seconds
+                    visit.given_s = audio_s
                     if audio_s > longest_s:
                         raise EngineFault(
                             f"{self.of.name} did not end: {audio_s:.0f} s for {len(request.text)} characters"
@@ -262,7 +284,8 @@ class Limited(_Around):
         state = row.view(row.clock.monotonic())
         wait_s = state.wait_s or 0.0
         first = room_in_s(wait_s, state.first_audio_s or 0.0, self._first_audio_s) if wait_s else 0.0
-        whole = room_in_s(wait_s, state.expected_work_s(visit.clause_s + visit.later_s), self._left.seconds)
+        work_s = state.expected_work_s(visit.clause_s + visit.later_s, clauses=visit.later_s > 0)
+        whole = room_in_s(wait_s, work_s, self._left.seconds)
         if first != 0 or whole != 0:
             raise Busy(
                 f"{name} has requests for about {wait_s:.0f} s before this one",
@@ -278,3 +301,5 @@ class Limited(_Around):
         """The attempt waits for others in the engine's own line, or has its turn: the measuring begins anew."""
         self.turn_s = None if waits else asyncio.get_running_loop().time()
         self._resumed = time.perf_counter()
+        if self.on_turn is not None and not waits:
+            self.on_turn()

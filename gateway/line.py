@@ -34,7 +34,9 @@ class Visit:
     later_s: float = 0.0
     begun: bool = False  # somebody hears this speech already: it goes before those who have not begun
     queues: bool = True  # False: it takes a free slot or none
+    alone: bool = False  # no other engine could speak this clause
     since_s: float = 0.0  # when it came to where it is now
+    given_s: float = 0.0  # audio that the engine has given of the clause in hand
     process: int | None = None  # of the engine, if it has one of its own, when the clause in hand was begun
 
 
@@ -59,6 +61,7 @@ class Line:
         self._move(visit, self._waiting, now_s)
 
     def speak(self, visit: Visit, now_s: float) -> None:
+        visit.given_s = 0.0
         self._move(visit, self._speaking, now_s)
 
     def spoke(self, visit: Visit, now_s: float) -> None:
@@ -84,10 +87,15 @@ class Line:
 
     # --- what follows for a newcomer ---
 
-    @property
-    def pace(self) -> float | None:
-        """Seconds that a slot is held for a second of audio, as estimated; None before anything was measured."""
-        return self._held_s / self._audio_s if self._audio_s else None
+    def pace(self, now_s: float) -> float | None:
+        """Seconds that a slot is held for a second of audio, as estimated; None while nothing is known.
+
+        Before the first clause has ended, those in hand tell: what was given so far, or at least how long it takes.
+        """
+        if self._audio_s:
+            return self._held_s / self._audio_s
+        begun = [one for one in self._speaking if one.clause_s]
+        return max(((now_s - one.since_s) / (one.given_s or one.clause_s) for one in begun), default=None)
 
     def wait_s(self, slots: int, now_s: float) -> float | None:
         """Seconds until a newcomer, last in line, has its turn; None while the pace is not known."""
@@ -99,26 +107,32 @@ class Line:
 
     def _turn_s(self, before: Iterable[Visit], slots: int, now_s: float) -> float | None:
         """Seconds until it is the turn of one who comes after all that are under way, and after `before`."""
-        pace = self.pace
+        pace, before = self.pace(now_s), list(before)
         if pace is None:
             return None
+        returning = [one for one in self._waiting if one.begun]
+        away = [one for one in self._between if now_s - one.since_s < AWAY_AFTER_S]
         clauses = [_rest_s(pace * one.clause_s, now_s - one.since_s) for one in self._speaking]
         rests = [clause + pace * one.later_s for clause, one in zip(clauses, self._speaking, strict=True)]
-        returning = [one for one in self._waiting if one.begun]
-        returning += [one for one in self._between if now_s - one.since_s < AWAY_AFTER_S]
-        rests += [pace * (one.later_s + (one.clause_s if one in self._waiting else 0.0)) for one in returning]
-        # one speech more than slots, and each a little slower, when speeches come back for another clause
-        several = any(one.later_s for one in self._speaking) or bool(returning)
-        places = slots + 1 if several else slots
+        rests += [pace * (one.clause_s + one.later_s) for one in returning]
+        rests += [pace * one.later_s for one in away]
+        places, late_s = slots, 0.0
+        if returning or away or any(one.later_s for one in (*self._speaking, *before)):
+            # Speeches come back for another clause: one more is under way than there are slots, and each is slower for
+            # it. When one ends, its slot goes to one that comes back; a newcomer has the next, half a clause later.
+            places = slots + 1
+            late_s = pace * max((one.clause_s for one in (*self._speaking, *returning, *away)), default=0.0) / slots / 2
         slower = places / slots
         ends = [rest * slower for rest in rests[:places]]
         if len(ends) < places:
             ends.append(min(clauses) if len(clauses) >= slots else 0.0)
+        elif returning or away:
+            ends = [end + late_s for end in ends]
         heapify(ends)
         for rest in rests[places:]:
             heapreplace(ends, ends[0] + rest * slower)
         for one in before:
-            heapreplace(ends, ends[0] + pace * (one.clause_s + one.later_s) * slower)
+            heapreplace(ends, ends[0] + late_s + pace * (one.clause_s + one.later_s) * slower)
         return ends[0]
 
     def come_back_in(self, room_s: float, slots: int, now_s: float) -> float:
@@ -127,7 +141,8 @@ class Line:
         Whoever was turned away before comes again too, and before: each is told a later time, as if they all did.
         """
         when_s = max(now_s + room_s, self._promised_s)
-        self._promised_s = min(when_s + (self.pace or 0.0) * self._speech_s / slots, now_s + LATEST_RETURN_S)
+        speech_s = (self.pace(now_s) or 0.0) * self._speech_s
+        self._promised_s = min(when_s + speech_s / slots, now_s + LATEST_RETURN_S)
         return when_s - now_s
 
 

@@ -27,7 +27,7 @@ from gateway.era import Era
 from gateway.failover import Spoken, no_engine
 from gateway.flight.across import Publishing, claim, follow
 from gateway.flight.flight import KEPT_BYTES, Abandoned, Flight, Listener, Piece
-from gateway.guards import Allowance
+from gateway.guards import Allowance, Guarded
 from gateway.limits.permit import FREE, Permit
 from gateway.player import Player
 from gateway.prepared import Decision, Prepared, with_draw
@@ -132,7 +132,7 @@ class Speech:
         found = await self.runtime.cache.first(self.keys)
         if found is None:
             if self.plan.terms.cache == "only":
-                raise no_engine(self.plan, [])
+                raise no_engine(self.plan, [], self._engines)
             return None
         clip = found[1]
         served = self.served
@@ -202,8 +202,10 @@ class Speech:
             if back:
                 self.snapshot, self.plan, self.keys = _decide(self.prepared, self.era, self.served.request_id)
                 self.served.plan = self.plan
+            elif self.left_s <= 0:
+                raise _out_of_time()
         if not self.plan.steps:
-            raise no_engine(self.plan, [])
+            raise no_engine(self.plan, [], self._engines)
 
     # --- listen ---
 
@@ -308,6 +310,10 @@ class Speech:
             self.runtime.served_log.note(served, self.prepared, self.request, self.snapshot)
 
     # --- small facts ---
+
+    @property
+    def _engines(self) -> dict[str, Guarded]:
+        return {name: member.guarded for name, member in self.era.members.items()}
 
     def _production(self, making: Making) -> Production:
         return Production(self.request, self.era, self.prepared, self.snapshot, self.plan, making, self._elapsed_s)

@@ -19,7 +19,7 @@ from gateway.era import Era
 from gateway.failover import Failover, Spoken
 from gateway.guards import Allowance
 from gateway.prepared import Prepared
-from gateway.record import Attempt, Making
+from gateway.record import HEDGED, Attempt, Making
 from gateway.request import ClientRequest
 from gateway.text.script import Clause
 from policies.decide import degraded
@@ -74,8 +74,8 @@ class Production:
             await self._keep(b"".join(gathered), cache)
 
     def cost(self) -> float:
-        """What the engines ask for the attempts that did not fail."""
-        return sum(self._cost(attempt) for attempt in self.making.attempts if not attempt.error)
+        """What the engines ask for the attempts that did not fail. One that another outran was begun all the same."""
+        return sum(self._cost(attempt) for attempt in self.making.attempts if attempt.error in ("", HEDGED))
 
     def _first_audio(self) -> None:
         making = self.making

@@ -93,9 +93,14 @@ class EngineState:
             return None
         return self.expected_wait_s(audio_s) + self.first_audio_s
 
-    def expected_work_s(self, audio_s: float) -> float:
-        """Seconds that it will take to speak it all, without waiting in the queue: 0 when never measured."""
-        return max(self.first_audio_s or 0.0, (self.real_time_factor or 0.0) * audio_s)
+    def expected_work_s(self, audio_s: float, *, clauses: bool) -> float:
+        """Seconds that it will take to speak it all, without the wait in the queue: 0 when never measured.
+
+        `clauses`: it is more than one. Where others speak too, one speech more is under way than there are slots, and
+        each waits now and then for a slot.
+        """
+        slower = 1 + 1 / max(self.slots, 1) if clauses and self.busy else 1.0
+        return max(self.first_audio_s or 0.0, (self.real_time_factor or 0.0) * audio_s * slower)
 
 
 @dataclass(frozen=True, slots=True)

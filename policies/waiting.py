@@ -6,7 +6,7 @@ Knows nothing about engines, requests or clocks.
 from __future__ import annotations
 
 #: a wait is estimated from texts; it may be so many times as long, and who is let in must be in time all the same
-MAY_BE_LONGER = 1.25
+MAY_BE_LONGER = 1.5
 
 
 def longest_s(wait_s: float, own_s: float) -> float:

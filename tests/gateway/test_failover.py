@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import aclosing
-from datetime import UTC, datetime
 
 import pytest
 
@@ -26,7 +25,7 @@ from gateway.board import Board
 from gateway.failover import Failover
 from gateway.guards import Allowance, Guarded
 from gateway.line import Visit
-from gateway.record import Served
+from gateway.record import Making
 from gateway.refusals import NoEngine, OutOfTime
 from gateway.text.script import Clause, Script
 from policies.policy import Terms
@@ -50,10 +49,10 @@ class Hearing:
         steps = tuple(Step(name, "", None, "listed") for name in engines)
         plan = Plan("rule", steps, skipped, tuple(engines), Terms(**terms))  # type: ignore[arg-type]
         script = Script(tuple(Clause(f"clause {n}", "en") for n in range(clauses)), 8, ("en",), 1.0)
-        self.served = Served("id", datetime.now(UTC))
+        self.making = Making()
         self.allowance = Allowance(math.inf)
         self.failover = Failover(
-            plan, script, guarded, lambda _, clause: SpeechRequest(clause.text, "en"), self.served, lambda: 0.0,
+            plan, script, guarded, lambda _, clause: SpeechRequest(clause.text, "en"), self.making, lambda: 0.0,
             self.allowance, self.returns,
         )  # fmt: skip
         self.heard: list[tuple[str, int]] = []
@@ -90,7 +89,7 @@ GOOD = [chunk(), chunk()]
 def test_the_first_engine_speaks_all_clauses() -> None:
     hearing = Hearing({"a": Scripted(GOOD), "b": Scripted(GOOD)}, clauses=3)
     assert hearing.all() == [("a", n) for n in (0, 0, 1, 1, 2, 2)]
-    assert hearing.served.clause_engines == ["a", "a", "a"]
+    assert hearing.making.clause_engines == ["a", "a", "a"]
     assert not hearing.engines["b"].requests
 
 
@@ -98,20 +97,20 @@ def test_the_first_engine_speaks_all_clauses() -> None:
 def test_the_next_engine_speaks_when_the_first_refuses(error: SpeechError) -> None:
     hearing = Hearing({"a": Scripted([error]), "b": Scripted(GOOD)}, retries=0)
     assert hearing.all() == [("b", 0), ("b", 0)]
-    assert [(one.engine, one.error) for one in hearing.served.attempts] == [("a", error.code), ("b", "")]
+    assert [(one.engine, one.error) for one in hearing.making.attempts] == [("a", error.code), ("b", "")]
 
 
 def test_an_engine_that_hangs_is_left_after_the_rules_time() -> None:
     hearing = Hearing({"a": Scripted([1000.0]), "b": Scripted(GOOD)}, first_audio_ms=2000)
     assert hearing.all() == [("b", 0), ("b", 0)]
-    assert hearing.served.attempts[0].error == "deadline_exceeded"
+    assert hearing.making.attempts[0].error == "deadline_exceeded"
 
 
 def test_an_unfinished_clause_is_spoken_whole_by_the_next_engine_and_nothing_is_heard_twice() -> None:
     dying = Scripted(GOOD, [chunk(), EngineFault("died")])
     hearing = Hearing({"a": dying, "b": Scripted(GOOD)}, clauses=3)
     assert hearing.all() == [("a", 0), ("a", 0), ("b", 1), ("b", 1), ("b", 2), ("b", 2)]
-    assert hearing.served.clause_engines == ["a", "b", "b"]
+    assert hearing.making.clause_engines == ["a", "b", "b"]
     assert len(dying.requests) == 2  # a fault after audio is not tried again on the same engine
 
 
