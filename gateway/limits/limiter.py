@@ -182,8 +182,9 @@ class Admission:
         for draw, level in zip(draws, taken.levels, strict=True):
             self._levels[draw.bucket.name] = draw.bucket, level
         if not taken.granted:
-            self._limiter.refused[_reached(draws, taken)] += 1
-            message, retry_after_s = _refusal(draws, taken, self._place)
+            reached = _reached(draws, taken)
+            self._limiter.refused[reached[0].bucket.name if reached else "in_flight"] += 1
+            message, retry_after_s = _refusal(reached, self._place)
             raise RateLimited(message, retry_after_s=retry_after_s, headers=self.headers())
 
     def _renew_later(self) -> None:
@@ -209,25 +210,22 @@ def _audio_units(audio_s: float) -> int:
     return math.ceil(audio_s * AUDIO_UNITS_PER_S)
 
 
-def _refusal(draws: Sequence[Draw], taken: Taken, place: Place | None) -> tuple[str, float | None]:
+def _reached(draws: Sequence[Draw], taken: Taken) -> tuple[Draw, int] | None:
+    """What stands in the way longest, and for how many microseconds, or NEVER; None: only that there is no place."""
+    waits = [(draw, level.wait_us) for draw, level in zip(draws, taken.levels, strict=True) if level.wait_us]
+    return max(waits, key=lambda one: math.inf if one[1] == NEVER else one[1], default=None)
+
+
+def _refusal(reached: tuple[Draw, int] | None, place: Place | None) -> tuple[str, float | None]:
     """What a refused client is told, and the seconds after which another try makes sense, if ever one does."""
-    waits = [(level.wait_us, draw) for draw, level in zip(draws, taken.levels, strict=True) if level.wait_us]
-    for wait_us, draw in waits:
-        if wait_us == NEVER:
-            return f"this text takes {_amount(draw)}, more than the whole limit of {_limit(draw.bucket)}", None
-    if waits:
-        wait_us, draw = max(waits, key=lambda one: one[0])
-        used = f"the limit of {_limit(draw.bucket)} is reached"
-        return f"{used}; try again in {duration(wait_us)}", wait_us / MICROSECONDS
-    most = place.most if place else 0
-    return f"the limit of {most} requests at the same time is reached; try again when one has ended", CROWDED_RETRY_S
-
-
-def _reached(draws: Sequence[Draw], taken: Taken) -> str:
-    """The name of the limit that the refusal is about."""
-    waits = [(level.wait_us, draw.bucket.name) for draw, level in zip(draws, taken.levels, strict=True)]
-    wait_us, name = next((one for one in waits if one[0] == NEVER), max(waits, default=(0, "")))
-    return name if wait_us else "in_flight"
+    if reached is None:
+        most = place.most if place else 0
+        return f"the limit of {most} requests at the same time is reached; try again when one ends", CROWDED_RETRY_S
+    draw, wait_us = reached
+    if wait_us == NEVER:
+        takes = f"this text takes {_amount(draw)}, more than the whole limit of {_limit(draw.bucket)}"
+        return f"{takes}: send it in parts", None
+    return f"the limit of {_limit(draw.bucket)} is reached; try again in {duration(wait_us)}", wait_us / MICROSECONDS
 
 
 def _amount(draw: Draw) -> str:
