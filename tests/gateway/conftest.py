@@ -36,13 +36,20 @@ class Bench:
         self._directory, self._stack, self._count = directory, stack, 0
 
     async def runtime(
-        self, engines: Mapping[str, Scripted], *, policies: str = POLICIES, voices: str = VOICES, gateway: str = ""
+        self,
+        engines: Mapping[str, Scripted],
+        *,
+        policies: str = POLICIES,
+        voices: str = VOICES,
+        gateway: str = "",
+        each: str = "",
     ) -> Runtime:
+        """`each`: more fields of every engine's entry, such as `, slots: 2`."""
         self._count += 1
         config_dir = self._directory / f"config{self._count}"
         config_dir.mkdir()
         off = "".join(f"  {name}: {{kind: scripted, enabled: false}}\n" for name in ("a", "b") if name not in engines)
-        listed = "".join(f"  {name}: {{kind: scripted, queue: 4}}\n" for name in engines)
+        listed = "".join(f"  {name}: {{kind: scripted, queue: 4{each}}}\n" for name in engines)
         files = {
             "gateway": f"version: 1\ndata_dir: {self._directory / 'data'}\n{gateway}",
             "engines": f"version: 1\nengines:\n{listed}{off}",
