@@ -221,13 +221,13 @@ async def test_a_leader_who_leaves_while_it_waits_for_an_engine_is_followed_by_a
 ) -> None:
     engine = Scripted()
     runtime = await bench.runtime({"a": engine})
-    runtime.board.set_state("a", "down", "its process ended")
+    runtime.board.row("a").set_state("down", "its process ended")
     waiting, back = list[asyncio.Event](), asyncio.Event()
 
     async def returns(self: object, names: object, within_s: float) -> bool:
         waiting.append(asyncio.Event())
         await back.wait()
-        runtime.board.set_state("a", "up")
+        runtime.board.row("a").set_state("up")
         return True
 
     monkeypatch.setattr("gateway.era.Era.somebody_returns", returns)
@@ -338,7 +338,7 @@ def _frames(error: bytes | BaseException) -> list[TracebackType]:
 
 async def test_no_engine_at_all_is_found_out_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime = await bench.runtime({"a": Scripted()})
-    runtime.board.set_state("a", "down", "its process ended")
+    runtime.board.row("a").set_state("down", "its process ended")
     asked, late = list[float](), asyncio.Event()
 
     async def returns(self: object, names: object, within_s: float) -> bool:
