@@ -10,6 +10,7 @@ from gateway.http.access import sees_details
 from gateway.http.errors import error_object
 from gateway.http.ids import request_id_of
 from gateway.runtime import Runtime
+from policies.decide import out_of_rotation
 from policies.types import EngineState
 
 #: probes ask with either
@@ -27,7 +28,7 @@ def health_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
 
     @route("/readyz", http_method=_METHODS, status_code=200, summary="Can at least one engine speak", tags=["health"])
     async def ready(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
-        states = runtime.board.snapshot().engines
+        states = out_of_rotation(runtime.board.snapshot(), runtime.config.policy).engines
         able = any(state.state == "up" for state in states.values())
         about: dict[str, Any] = {}
         if sees_details(request.scope, runtime.config, runtime.clock):

@@ -12,6 +12,7 @@ from gateway.http.access import identify, sees_details
 from gateway.runtime import Runtime
 from gateway.target import models, unknown_model
 from policies.board_file import board_fields
+from policies.decide import out_of_rotation
 from policies.types import Snapshot
 
 
@@ -39,7 +40,7 @@ def listing_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
     @get("/engines", summary="State and load of the engines, and what became of each plugin", tags=["listings"])
     async def list_engines(request: Request[Any, Any, Any]) -> dict[str, Any]:
         identify(request.scope, runtime.config, runtime.clock)
-        snapshot = runtime.board.snapshot()
+        snapshot = out_of_rotation(runtime.board.snapshot(), runtime.config.policy)
         board = board_fields(snapshot)
         if not sees_details(request.scope, runtime.config, runtime.clock):
             for engine in board["engines"].values():

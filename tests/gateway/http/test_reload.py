@@ -232,6 +232,16 @@ def test_a_paused_engine_gets_no_new_request_and_finishes_what_it_speaks(server:
     assert {headers["x-voxgate-engine"] for headers, _ in crowd.replies} == {"first", "second"}
 
 
+def test_a_paused_engine_is_shown_as_such_and_alone_makes_nobody_ready(server: StartGateway) -> None:
+    gateway = server(policies=POLICIES + "paused: [tone]\n")
+    assert gateway.client.get("/v1/engines").json()["engines"]["tone"]["state"] == "paused"
+    ready = gateway.client.get("/readyz")
+    assert ready.status_code == 503
+    assert ready.json()["engines"]["tone"] == {"state": "paused", "reason": "paused in policies.yaml"}
+    Files(gateway).publish(policies=POLICIES)
+    assert gateway.client.get("/readyz").status_code == 200
+
+
 def test_a_bad_edit_keeps_what_was_and_shows(server: StartGateway) -> None:
     gateway = server()
     files = Files(gateway)
