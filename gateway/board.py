@@ -12,7 +12,7 @@ from engines.contract import EngineInfo
 from engines.slots import Slots
 from gateway.clock import Clock
 from gateway.row import Row, Watcher
-from policies.types import EngineState, Snapshot, State
+from policies.types import EngineState, Snapshot
 
 #: a snapshot may be used again for this long (seconds): its `now` only serves the hours of rules, and people
 SAME_FOR_S = 1.0
@@ -49,12 +49,6 @@ class Board:
     def put(self, row: Row) -> None:
         """Take in a row of another board, in place of the one of that name if there is one."""
         self._rows[row.name] = row
-
-    def set_state(self, name: str, state: State, reason: str = "") -> None:
-        self._rows[name].set_state(state, reason)
-
-    def set_info(self, name: str, info: EngineInfo) -> None:
-        self._rows[name].set_info(info)
 
     def snapshot(self) -> Snapshot:
         """All rows now. The same object as before when nothing has changed for less than a second, so that what

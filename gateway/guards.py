@@ -20,14 +20,13 @@ import math
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, runtime_checkable
 
 from engines.contract import AudioChunk, Engine, EngineInfo, SpeechRequest
 from engines.errors import Busy, DeadlineExceeded, EngineFault, SpeechError
 from engines.slots import Slots
-from gateway.board import Board
 from gateway.line import Visit
 from gateway.refusals import OutOfTime
 from gateway.row import Row
@@ -61,14 +60,16 @@ class Allowance:
 class Guarded:
     """One engine with what its guards need to know of it."""
 
-    name: str
     engine: Engine
-    slots: Slots
-    board: Board  # the one that its row is on now
-    row: Row = field(init=False)
+    row: Row
 
-    def __post_init__(self) -> None:
-        self.row = self.board.row(self.name)
+    @property
+    def name(self) -> str:
+        return self.row.name
+
+    @property
+    def slots(self) -> Slots:
+        return self.row.slots
 
     @property
     def process(self) -> int | None:

@@ -82,11 +82,9 @@ def build_member(entry: EngineEntry, kinds: Mapping[str, EngineKind], data_dir: 
 
     engine = build_engine(entry, instance, data_dir, on_lost)
     slots = Slots(entry.slots or max(1, engine.info.slots), entry.queue)
-    board.add(entry.name, slots, cost_per_1k_chars=cost_of(entry, engine.info), info=engine.info)
+    row = board.add(entry.name, slots, cost_per_1k_chars=cost_of(entry, engine.info), info=engine.info)
     fingerprint = f"{entry.name}\0{entry.kind.name}\0{entry.options.model_dump_json()}"
-    member = Member(
-        entry, instance, Guarded(entry.name, engine, slots, board), fingerprint, title=f"engine {entry.name}"
-    )
+    member = Member(entry, instance, Guarded(engine, row), fingerprint, title=f"engine {entry.name}")
     return member
 
 

@@ -30,8 +30,8 @@ RATE_HZ = 100
 class Worker:
     """An engine that works `pace` seconds for a second of speech.
 
-    How long a text lasts can only be estimated: each is off by up to `error`, and all by `slower`. One that streams gives
-    a piece for every half second of speech.
+    How long a text lasts can only be estimated: each is off by up to `error`, and all by `slower`. One that streams
+    gives a piece for every half second of speech.
     """
 
     def __init__(
@@ -95,8 +95,9 @@ class Crowd:
         self.guarded = {}
         for name, worker in self.workers.items():
             slots = Slots(self.slots, self.queue, self.clock.monotonic)
-            self.board.add(name, slots, info=worker.info).set_state("up")
-            self.guarded[name] = Guarded(name, worker, slots, self.board)
+            row = self.board.add(name, slots, info=worker.info)
+            row.set_state("up")
+            self.guarded[name] = Guarded(worker, row)
         rule = {"name": "all", "use": list(self.workers), **self.terms}
         self.policy = Policy.model_validate({"version": 1, "rules": [rule]})
         self._open = 0

@@ -22,7 +22,7 @@ def clock() -> VirtualClock:
 def board(clock: VirtualClock) -> Board:
     board = Board(clock)
     board.add("a", Slots(2, 3))
-    board.set_state("a", "up")
+    board.row("a").set_state("up")
     return board
 
 
@@ -39,7 +39,7 @@ def test_an_engine_is_starting_until_it_is_said_to_be_up(clock: VirtualClock) ->
     board = Board(clock)
     board.add("a", Slots(1))
     assert view(board).state == "starting"
-    board.set_state("a", "up")
+    board.row("a").set_state("up")
     assert view(board).state == "up"
 
 
@@ -139,9 +139,9 @@ def test_a_throttled_engine_cools_down_and_its_breaker_stays_closed(board: Board
 
 def test_a_new_start_is_a_new_chance(board: Board) -> None:
     fault(board, FAULTS_TO_OPEN)
-    board.set_state("a", "down", "its process ended")
+    board.row("a").set_state("down", "its process ended")
     assert view(board).reason == "its process ended"
-    board.set_state("a", "up")
+    board.row("a").set_state("up")
     assert view(board).state == "up"
 
 
@@ -159,7 +159,7 @@ def test_measurements_are_averaged_and_forgotten_when_old(board: Board, clock: V
 async def test_the_view_follows_the_slots(board: Board) -> None:
     slots = Slots(1, 3)
     board.add("a", slots)
-    board.set_state("a", "up")
+    board.row("a").set_state("up")
     assert (view(board).busy, view(board).load) == (0, 0)
     async with slots:
         assert (view(board).busy, view(board).load) == (1, 1)

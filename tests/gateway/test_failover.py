@@ -42,10 +42,9 @@ class Hearing:
         board = Board(VirtualClock())
         guarded = {}
         for name, engine in engines.items():
-            slots = Slots(1, 1)
-            board.add(name, slots)
-            board.set_state(name, "up")
-            guarded[name] = Guarded(name, engine, slots, board)
+            row = board.add(name, Slots(1, 1))
+            row.set_state("up")
+            guarded[name] = Guarded(engine, row)
         steps = tuple(Step(name, "", None, "listed") for name in engines)
         plan = Plan("rule", steps, skipped, tuple(engines), Terms(**terms))  # type: ignore[arg-type]
         script = Script(tuple(Clause(f"clause {n}", "en") for n in range(clauses)), 8, ("en",), 1.0)

@@ -62,7 +62,7 @@ class Ring:
     async def speak(
         self, first_s: float = 5, gap_s: float = 5, left: Allowance | None = None, visit: Visit | None = None
     ) -> list[AudioChunk]:
-        guarded = Guarded("a", self.engine, self.slots, self.board)
+        guarded = Guarded(self.engine, self.row)
         attempt = guarded.attempt(first_s, gap_s, left or Allowance(math.inf), visit or Visit())
         async with aclosing(attempt.synthesize(REQUEST)) as chunks:
             return [one async for one in chunks]
@@ -94,7 +94,7 @@ def test_a_slow_listener_is_not_timed() -> None:
 
     async def listen() -> int:
         left = Allowance(2.0)
-        attempt = Guarded("a", ring.engine, ring.slots, ring.board).attempt(1.5, 1.5, left, Visit())
+        attempt = Guarded(ring.engine, ring.row).attempt(1.5, 1.5, left, Visit())
         heard = 0
         async with aclosing(attempt.synthesize(REQUEST)) as chunks:
             async for _ in chunks:
@@ -210,7 +210,7 @@ def test_a_listener_that_leaves_releases_everything_and_counts_nothing() -> None
     ring = Ring(Scripted([chunk(), chunk(), 5.0, chunk()]))
 
     async def leave(after: int) -> None:
-        attempt = Guarded("a", ring.engine, ring.slots, ring.board).attempt(9, 9, Allowance(math.inf), Visit())
+        attempt = Guarded(ring.engine, ring.row).attempt(9, 9, Allowance(math.inf), Visit())
         stream = attempt.synthesize(REQUEST)
         for _ in range(after):
             await anext(stream)
@@ -290,7 +290,7 @@ def test_a_probe_whose_listener_leaves_is_given_back() -> None:
     ring.clock.advance(OPEN_S)
 
     async def leave() -> None:
-        attempt = Guarded("a", ring.engine, ring.slots, ring.board).attempt(9, 9, Allowance(math.inf), Visit())
+        attempt = Guarded(ring.engine, ring.row).attempt(9, 9, Allowance(math.inf), Visit())
         stream = attempt.synthesize(REQUEST)
         await anext(stream)
         await stream.aclose()

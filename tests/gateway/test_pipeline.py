@@ -143,7 +143,7 @@ async def test_a_clip_is_not_kept_when_its_engine_became_another_one_meanwhile(b
     engine = Renewed([chunk(value=1)], [chunk(value=2)])
     runtime = await bench.runtime({"a": engine})
     await say(runtime, "Hello.")
-    runtime.board.set_info("a", engine.info)
+    runtime.board.row("a").set_info(engine.info)
     served, pcm = await say(runtime, "Hello.")
     assert (served.cache, samples(pcm)) == ("miss", [2])
 
@@ -175,19 +175,19 @@ async def test_only_small_requests_are_remembered(bench: Bench) -> None:
 async def test_the_preferred_engines_clip_is_heard_even_while_it_is_down(bench: Bench) -> None:
     runtime = await bench.runtime({"a": Scripted([chunk(value=1)]), "b": Scripted([chunk(value=2)])})
     await say(runtime)
-    runtime.board.set_state("a", "down", "gone")
+    runtime.board.row("a").set_state("down", "gone")
     served, pcm = await say(runtime)
     assert (served.cache, served.engine, samples(pcm)) == ("hit", "a", [1])
 
 
 async def test_a_fallbacks_clip_never_hides_a_healthy_first_choice(bench: Bench) -> None:
     runtime = await bench.runtime({"a": Scripted([chunk(value=1)]), "b": Scripted([chunk(value=2)])})
-    runtime.board.set_state("a", "down", "gone")
+    runtime.board.row("a").set_state("down", "gone")
     served, _ = await say(runtime)
     assert (served.engine, served.degraded) == ("b", "a: down since 12:00:00: gone") or served.degraded.startswith(
         "a: "
     )
-    runtime.board.set_state("a", "up")
+    runtime.board.row("a").set_state("up")
     served, pcm = await say(runtime)
     assert (served.cache, served.engine, samples(pcm)) == ("miss", "a", [1])
 
@@ -388,8 +388,8 @@ async def test_a_request_waits_for_the_only_engine_while_it_is_started_again(ben
     runtime = await bench.runtime({"a": engine})
     member = runtime.fleet.members["a"]
     member.up.clear()
-    runtime.board.set_state("a", "down", "its process ended")
-    asyncio.get_running_loop().call_later(0.05, lambda: (runtime.board.set_state("a", "up"), member.up.set()))
+    runtime.board.row("a").set_state("down", "its process ended")
+    asyncio.get_running_loop().call_later(0.05, lambda: (runtime.board.row("a").set_state("up"), member.up.set()))
     served, pcm = await say(runtime)
     assert (samples(pcm), served.outcome) == ([3], "complete")
 
@@ -406,11 +406,11 @@ async def test_the_wait_for_an_engine_is_part_of_the_time_allowed(
     async def at_the_last_moment(names: Iterable[str], within_s: float) -> bool:
         allowed.append(within_s)
         clock.advance(within_s)
-        runtime.board.set_state("a", "up")
+        runtime.board.row("a").set_state("up")
         return True
 
     monkeypatch.setattr(runtime.era, "somebody_returns", at_the_last_moment)
-    runtime.board.set_state("a", "down", "its process ended")
+    runtime.board.row("a").set_state("down", "its process ended")
     with pytest.raises(OutOfTime):
         await say(runtime, deadline_ms=deadline_ms)
     assert allowed == [5.0]

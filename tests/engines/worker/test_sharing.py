@@ -45,16 +45,16 @@ class Gateway:
 
     def __init__(self, place: Workplace) -> None:
         self.engine, self.board, self.slots = Told(place), Board(VirtualClock()), Slots(1)
-        self.board.add("drill", self.slots)
-        self.board.set_state("drill", "up")
+        self.row = self.board.add("drill", self.slots)
+        self.row.set_state("up")
 
     @property
     def faults(self) -> int:
-        return self.board.row("drill").breaker.faults
+        return self.row.breaker.faults
 
     async def speak(self, text: str, first_audio_s: float = 30.0, *, begun: bool = False) -> int:
         """How many chunks there were."""
-        guarded = Guarded("drill", self.engine, self.slots, self.board)
+        guarded = Guarded(self.engine, self.row)
         attempt = guarded.attempt(first_audio_s, 30.0, Allowance(math.inf), Visit(begun=begun))
         async with aclosing(attempt.synthesize(request_of(text))) as chunks:
             return len([chunk async for chunk in chunks])

@@ -120,7 +120,7 @@ def test_an_engine_that_ends_without_audio_is_never_a_success(with_engine: Calla
 
 def test_no_engine_names_those_that_were_passed_over(with_engine: Callable[..., Gateway]) -> None:
     gateway = with_engine("{kind: tone}")
-    gateway.loop.call_soon_threadsafe(gateway.runtime.board.set_state, "only", "down", "for a test")
+    gateway.loop.call_soon_threadsafe(gateway.runtime.board.row("only").set_state, "down", "for a test")
     response = gateway.speech()
     error = check_shape(response, 503, response.json()["error"]["code"])
     assert [(one["engine"], one["code"]) for one in error["skipped"]] == [("only", "down")]

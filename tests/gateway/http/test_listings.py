@@ -68,7 +68,7 @@ def test_readiness_is_about_engines_and_liveness_is_not(with_engine: Callable[..
     gateway = with_engine("{kind: tone}")
     ready = gateway.client.get("/readyz").json()
     assert (ready["ready"], ready["engines"]) == (True, {"only": {"state": "up", "reason": None}})
-    gateway.loop.call_soon_threadsafe(gateway.runtime.board.set_state, "only", "down", "for a test")
+    gateway.loop.call_soon_threadsafe(gateway.runtime.board.row("only").set_state, "down", "for a test")
     response = gateway.client.get("/readyz")
     assert response.status_code == 503
     assert response.json()["engines"] == {"only": {"state": "down", "reason": "for a test"}}
