@@ -22,14 +22,15 @@ from gateway.configuration.load import Config
 from gateway.configuration.settings import Settings
 from gateway.era import Era
 from gateway.fleet import Changes, Fleet
-from gateway.flight.claims import Claims
 from gateway.flight.flights import Flights
 from gateway.limits.limiter import Limiter
 from gateway.limits.memory import MemoryBuckets
 from gateway.outcomes import MemoryOutcomes, Outcomes
 from gateway.record import Served
+from gateway.records import SharedOutcomes
 from gateway.reload import LOOK_EVERY_S, Reloader
 from gateway.served_log.log import ServedLog
+from gateway.shared import Shared, share
 from gateway.text.prepare import prepare_text
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Runtime:
     fleet: Fleet
     cache: MemoryCache
     outcomes: Outcomes
-    store: Store | None  # the Redis that gateways share
+    shared: Shared
     flights: Flights = field(default_factory=Flights)
     in_flight: int = 0  # requests for speech that are being worked on
     #: of our own, such as metrics: called with each finished request, before plugins are
@@ -60,22 +61,28 @@ class Runtime:
 
     @classmethod
     def build(
-        cls, config: Config, registry: Registry, clock: Clock | None = None, look_every_s: float = LOOK_EVERY_S
+        cls,
+        config: Config,
+        registry: Registry,
+        clock: Clock | None = None,
+        look_every_s: float = LOOK_EVERY_S,
+        commons: Path | None = None,
     ) -> Runtime:
         """All parts from a configuration; nothing is started, nothing is loaded. Needs a running event loop.
 
         `look_every_s`: seconds between two looks at the configuration's files, while `reloader` is open.
+        `commons`: where the first of several processes listens.
         """
         clock = clock or SystemClock()
         board = Board(clock)
         settings = config.settings
         fleet = Fleet(config.engines, registry.kinds, settings.data_dir, board)
-        store = _store(config, clock)
-        cache = MemoryCache(settings.cache.memory_mb * 1_000_000, _behind(settings, store))
-        outcomes = _outcomes(settings, store, clock)
-        runtime = cls(Era(config, fleet.members, board), registry, clock, board, fleet, cache, outcomes, store)
-        runtime.flights.claims = _claims(store)
-        runtime.limiter = _limiter(store, clock)
+        shared = share(settings, config.environ, clock, commons)
+        cache = MemoryCache(settings.cache.memory_mb * 1_000_000, _behind(settings, shared))
+        outcomes = _outcomes(settings, shared, clock)
+        runtime = cls(Era(config, fleet.members, board), registry, clock, board, fleet, cache, outcomes, shared)
+        runtime.flights.claims = shared.claims
+        runtime.limiter = Limiter(MemoryBuckets(clock), shared.buckets)
         if settings.served_log.enabled:
             runtime.served_log = ServedLog(settings.data_dir, settings.served_log)
         runtime.reloader = Reloader(config, runtime.adopt, registry, clock, look_every_s)
@@ -86,6 +93,11 @@ class Runtime:
     def config(self) -> Config:
         """The configuration in force now."""
         return self.era.config
+
+    @property
+    def store(self) -> Store | None:
+        """The Redis that gateways share."""
+        return self.shared.store
 
     def adopt(self, config: Config) -> Changes:
         """Put another configuration into force for requests that come from now on, in one step of the event loop."""
@@ -120,8 +132,7 @@ class Runtime:
         await self.cache.aclose()
         await self.outcomes.aclose()
         await self.limiter.aclose()
-        if self.store:
-            await self.store.aclose()
+        await self.shared.aclose()
         if self.served_log:
             await self.served_log.aclose()
 
@@ -151,50 +162,18 @@ class Runtime:
                 logger.exception("plugin %s: on_served failed", name)
 
 
-def _store(config: Config, clock: Clock) -> Store | None:
-    if not config.settings.redis.url:
-        return None
-    from gateway.redis.store import Store  # at use: the library takes a tenth of a second
-
-    return Store(config.settings.redis, config.environ, clock)
-
-
-def _behind(settings: Settings, store: Store | None) -> Cache | None:
-    """Where clips outlive this process."""
+def _behind(settings: Settings, shared: Shared) -> Cache | None:
+    """Where clips outlive this process: in Redis, else on disk, else in the first of several processes."""
     cache = settings.cache
-    if store is not None:
-        from gateway.redis.clips import RedisCache
-
-        return RedisCache(store, cache.redis_ttl_s, cache.redis_max_clip_kb * 1000)
-    return DiskCache(cache.path, cache.disk_mb * 1_000_000) if cache.path else None
+    if shared.store is None and cache.path:
+        return DiskCache(cache.path, cache.disk_mb * 1_000_000)
+    return shared.clips
 
 
-def _outcomes(settings: Settings, store: Store | None, clock: Clock) -> Outcomes:
+def _outcomes(settings: Settings, shared: Shared, clock: Clock) -> Outcomes:
     keep, keep_s = settings.outcomes.keep, settings.outcomes.keep_s
     local = MemoryOutcomes(keep, keep_s, clock)
-    if store is None or not keep or not keep_s:
-        return local
-    from gateway.redis.outcomes import RedisOutcomes
-
-    return RedisOutcomes(store, local, keep_s)
-
-
-def _claims(store: Store | None) -> Claims | None:
-    """How gateways agree on who makes a speech."""
-    if store is None:
-        return None
-    from gateway.flight.redis import RedisClaims
-
-    return RedisClaims(store)
-
-
-def _limiter(store: Store | None, clock: Clock) -> Limiter:
-    own = MemoryBuckets(clock)
-    if store is None:
-        return Limiter(own)
-    from gateway.limits.redis import RedisBuckets
-
-    return Limiter(own, RedisBuckets(store))
+    return SharedOutcomes(shared.records, local, keep_s) if shared.records and keep and keep_s else local
 
 
 def _unwritable(folder: Path) -> str:

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import msgspec
 
 from gateway.commons.wire import Answer, Call, Signature, encode, read_frame, signatures, write_frame
-from gateway.redis.store import Absent
-
-T = TypeVar("T")
+from gateway.redis.absent import Absent
 
 #: seconds an answer may take: the host is on this machine and only looks things up
 ANSWER_S = 2.0
@@ -89,12 +87,10 @@ class Link:
                     waiting.set_exception(Absent("the host is gone"))
 
 
-def remote(link: Link, target: str, protocol: type[T]) -> T:
+def remote(link: Link, target: str, protocol: Any) -> Any:
     """The host's object `target`, as its Protocol: every public async method calls it. They raise Absent."""
-    methods = {
-        name: _method(target, name, signature) for name, signature in signatures(cast(Hashable, protocol)).items()
-    }
-    return cast(T, type(f"Remote{protocol.__name__}", (), methods | {"_link": link})())
+    methods = {name: _method(target, name, signature) for name, signature in signatures(protocol).items()}
+    return type(f"Remote{protocol.__name__}", (), methods | {"_link": link})()
 
 
 def _method(target: str, name: str, signature: Signature) -> Callable[..., Coroutine[Any, Any, Any]]:

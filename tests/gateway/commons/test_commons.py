@@ -16,7 +16,7 @@ import pytest
 
 from gateway.commons.host import Host
 from gateway.commons.link import Link, remote
-from gateway.redis.store import Absent
+from gateway.redis.absent import Absent
 
 
 @dataclass(frozen=True, slots=True)

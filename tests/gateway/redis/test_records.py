@@ -9,18 +9,19 @@ from datetime import UTC, datetime
 
 import pytest
 
+from gateway import records as module
 from gateway.clock import SystemClock
 from gateway.outcomes import MemoryOutcomes, pack_outcome
 from gateway.record import Attempt, Served
-from gateway.redis import outcomes as module
-from gateway.redis.outcomes import RedisOutcomes
+from gateway.records import SharedOutcomes
+from gateway.redis.records import RedisRecords
 from gateway.redis.store import Store
 from policies.policy import Terms
 from policies.types import Plan, Skip, Step
 from tests.redis_at_hand import RedisServer
 
 MakeStore = Callable[..., Store]
-MakeOutcomes = Callable[..., RedisOutcomes]
+MakeOutcomes = Callable[..., SharedOutcomes]
 
 
 def served(name: str) -> Served:
@@ -40,16 +41,16 @@ async def gateway(make_store: MakeStore) -> AsyncGenerator[MakeOutcomes, None]:
     """A factory of the outcomes of one more gateway on a Redis, closed before its store is."""
     async with AsyncExitStack() as stack:
 
-        def make(server: RedisServer) -> RedisOutcomes:
+        def make(server: RedisServer) -> SharedOutcomes:
             store = make_store(server.url)
-            one = RedisOutcomes(store, MemoryOutcomes(10, 60, SystemClock()), 60)
+            one = SharedOutcomes(RedisRecords(store), MemoryOutcomes(10, 60, SystemClock()), 60)
             stack.push_async_callback(one.aclose)
             return one
 
         yield make
 
 
-async def found(outcomes: RedisOutcomes, name: str, outcome: str) -> Served:
+async def found(outcomes: SharedOutcomes, name: str, outcome: str) -> Served:
     async with asyncio.timeout(20):
         while (one := await outcomes.get(name)) is None or one.outcome != outcome:  # noqa: ASYNC110
             await asyncio.sleep(0.005)

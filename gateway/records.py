@@ -1,0 +1,140 @@
+"""What became of each request, kept where every process of the gateway finds it, and in memory, which is asked first.
+
+Records are written by the side, many at once: no reply waits for them. Those that are not taken wait until they are,
+the newest of them. A request that runs is written again and again, so that it is soon forgotten when its process dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from typing import NamedTuple, Protocol
+
+from gateway.clock import Clock
+from gateway.outcomes import MOST_BYTES, Outcomes, pack_outcome, unpack_outcome
+from gateway.record import Served
+from gateway.redis.absent import Absent
+
+#: seconds for which records are gathered before they are written together
+GATHER_S = 0.02
+#: seconds between two writings of a request that runs, and those after which one whose process is silent is forgotten
+REFRESH_S, RUNNING_S = 15.0, 60
+#: records that may wait, those that are written at once, and the seconds until a writing that failed is tried again
+MOST_WAITING, AT_ONCE, AGAIN_S = 5000, 200, 1.0
+
+
+class Packed(NamedTuple):
+    """The record of a request as bytes, to be kept for `for_s` seconds."""
+
+    request_id: str
+    for_s: int
+    data: bytes
+
+
+class Records(Protocol):
+    """Where they are kept. Both methods may raise Absent."""
+
+    async def write(self, records: list[Packed]) -> None:
+        """Keep these, in place of older ones of the same requests."""
+
+    async def read(self, request_id: str) -> bytes | None: ...
+
+
+class MemoryRecords:
+    """In one process, which the others call: the last `keep`, and fewer if they are large."""
+
+    def __init__(self, keep: int, clock: Clock) -> None:
+        self._keep, self._clock = keep, clock
+        self._kept: OrderedDict[str, tuple[float, bytes]] = OrderedDict()  # until when, on the clock
+        self._held_bytes = 0
+
+    async def write(self, records: list[Packed]) -> None:
+        now_s = self._clock.monotonic()
+        for one in records:
+            self._forget(one.request_id)
+            self._kept[one.request_id] = now_s + one.for_s, one.data
+            self._held_bytes += len(one.data)
+        while len(self._kept) > self._keep or self._held_bytes > MOST_BYTES:
+            self._forget(next(iter(self._kept)))
+
+    async def read(self, request_id: str) -> bytes | None:
+        until_s, data = self._kept.get(request_id, (0.0, b""))
+        return data if self._clock.monotonic() < until_s else None
+
+    def _forget(self, request_id: str) -> None:
+        _, data = self._kept.pop(request_id, (0.0, b""))
+        self._held_bytes -= len(data)
+
+
+class SharedOutcomes:
+    """Each record for `keep_s` seconds after its end. Closes `local` with itself."""
+
+    def __init__(self, records: Records, local: Outcomes, keep_s: int) -> None:
+        self._records, self._local, self._keep_s = records, local, keep_s
+        self._running: dict[str, Served] = {}
+        self._waiting: dict[str, Served] = {}
+        self._news = asyncio.Event()
+        self._writing: asyncio.Task[None] | None = None
+
+    async def put(self, served: Served) -> None:
+        await self._local.put(served)
+        if served.outcome == "running":
+            self._running[served.request_id] = served
+        else:
+            self._running.pop(served.request_id, None)
+        self._waiting[served.request_id] = served
+        if len(self._waiting) > MOST_WAITING:
+            del self._waiting[next(iter(self._waiting))]
+        self._news.set()
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_on(), name="write outcomes")
+
+    async def get(self, request_id: str) -> Served | None:
+        if (served := await self._local.get(request_id)) is not None:
+            return served
+        try:
+            packed = await self._records.read(request_id)
+            return None if packed is None else unpack_outcome(packed)
+        except (Absent, ValueError):
+            return None
+
+    async def aclose(self) -> None:
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
+            with contextlib.suppress(Absent):
+                await self._write_waiting()
+        await self._local.aclose()
+
+    async def _write_on(self) -> None:
+        loop = asyncio.get_running_loop()
+        refresh_at_s = loop.time() + REFRESH_S
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(refresh_at_s):
+                    await self._news.wait()
+                    await asyncio.sleep(GATHER_S)
+            if loop.time() >= refresh_at_s:
+                self._waiting = self._running | self._waiting
+                refresh_at_s = loop.time() + REFRESH_S
+            self._news.clear()
+            try:
+                await self._write_waiting()
+            except Absent:
+                await asyncio.sleep(AGAIN_S)
+                self._news.set()
+
+    async def _write_waiting(self) -> None:
+        """Raises Absent, with what is not written still waiting."""
+        while self._waiting:
+            records = [self._waiting.pop(request_id) for request_id in list(self._waiting)[:AT_ONCE]]
+            try:
+                await self._records.write([self._packed(served) for served in records])
+            except BaseException:  # also when this gateway stops amid it
+                self._waiting = {served.request_id: served for served in records} | self._waiting
+                raise
+
+    def _packed(self, served: Served) -> Packed:
+        for_s = RUNNING_S if served.outcome == "running" else self._keep_s
+        return Packed(served.request_id, for_s, pack_outcome(served))
