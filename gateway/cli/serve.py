@@ -27,7 +27,6 @@ from gateway.cli.hangup import is_ignored, on_hangup, spare_beginners
 from gateway.cli.options import config_option, configured
 from gateway.configuration.load import Config, find_directory
 from gateway.configuration.settings import Log
-from gateway.http.access import is_open
 from gateway.http.app import create_app
 from gateway.keyring import active
 from gateway.runtime import Runtime
@@ -64,7 +63,7 @@ def command(directory: Path | None, host: str | None, port: int | None, workers:
             signal.signal(number, end_well)
         Announcing(server(reloadable(runtime), config), runtime, address(sock)).run(sockets=[sock])
         return
-    os.environ[DIRECTORY] = str(directory.resolve())
+    os.environ[DIRECTORY] = str(directory.absolute())
     several = server("gateway.cli.serve:application", config, factory=True, workers=workers)
     click.echo(f"voxgate {version('voxgate')} listens on {address(sock)} with {workers} processes", err=True)
     with shared_folder(config.settings.data_dir / "run") as folder:
@@ -165,14 +164,14 @@ def tell(config: Config) -> None:
         click.echo(str(warning), err=True)
     if lacking := tracing.advice(config.settings.tracing, os.environ):
         click.echo(lacking, err=True)
-    if not is_open(config) and not active(config.keys.keys.values(), datetime.now(UTC)):
+    if config.needs_keys and not active(config.keys.keys.values(), datetime.now(UTC)):
         advice = "`voxgate keys add NAME` makes one, without a restart"
         click.echo(f"no API key is valid, so that every request for speech is refused: {advice}", err=True)
 
 
 def refuse_an_open_door(host: str, config: Config) -> None:
     """Nobody but this machine may speak for free unless the operator has written that down. Raises ClickException."""
-    if config.settings.auth == "auto" and not config.keys.on and not is_loopback(host):
+    if config.settings.auth == "auto" and not config.needs_keys and not is_loopback(host):
         raise click.ClickException(
             f"{host} can be reached from other machines and there are no API keys: make one with `voxgate keys add "
             "NAME`, or listen on 127.0.0.1, or write `auth: none` in gateway.yaml (or set VOXGATE_AUTH=none) to let "
