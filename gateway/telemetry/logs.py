@@ -59,7 +59,7 @@ class Text(logging.Formatter):
         return " ".join((line, *told))
 
     def format(self, record: logging.LogRecord) -> str:
-        return without_addresses(super().format(record))
+        return _clean(super().format(record))
 
 
 class Json(logging.Formatter):
@@ -78,7 +78,7 @@ class Json(logging.Formatter):
             "error": self.formatException(record.exc_info) if record.exc_info else "",
         }
         told = {name: value for name, value in line.items() if value}
-        return without_addresses(msgspec.json.encode(_sound(told), enc_hook=str).decode())
+        return msgspec.json.encode(_all_clean(told), enc_hook=str).decode()
 
 
 def facts_of(record: logging.LogRecord) -> Mapping[str, Any]:
@@ -92,13 +92,15 @@ def _quoted(value: object) -> str:
     return repr(text) if re.search(r"[\s\"'=\x00-\x1f]", text) else text
 
 
-def _sound(value: Any) -> Any:
-    """The same without halves of characters, such as names of files may hold: JSON has none."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
+def _clean(text: str) -> str:
+    """The same without addresses, and without halves of characters, such as names of files may hold."""
+    return without_addresses(text.encode("utf-8", "backslashreplace").decode())
+
+
+def _all_clean(value: Any) -> Any:
     if isinstance(value, dict):
-        return {_sound(name): _sound(one) for name, one in value.items()}
-    return value
+        return {name: _all_clean(one) for name, one in value.items()}
+    return _clean(value) if isinstance(value, str) else value
 
 
 class Lines(logging.Handler):
