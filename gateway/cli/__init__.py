@@ -22,6 +22,7 @@ COMMANDS = {
     "init": "Copy the shipped configuration out, ready to edit.",
     "check": "Check every configuration file and tell all errors at once.",
     "explain": "Show the plan for a text, with the reason for each step and skip.",
+    "simulate": "Replay recorded requests against other policies and show what changes.",
     "keys": "Make, list and revoke API keys.",
     "doctor": "Look at machine, installation and configuration.",
     "engines": "List engines, write a plugin package, run the conformance kit.",
