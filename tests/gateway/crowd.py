@@ -67,6 +67,7 @@ class Visitor:
     ended_s: float | None = None
     audio_s: float = 0.0
     error: SpeechError | None = None
+    again: Visitor | None = None  # when it came back
 
     @property
     def at_once(self) -> bool:
