@@ -14,8 +14,10 @@ import shutil
 import socket
 import sys
 import sysconfig
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
@@ -59,6 +61,7 @@ def examine(registry: Registry, config: Config | None) -> Iterator[Finding]:
             lambda: data_folder(config),
             lambda: model_folder(config),
             lambda: port(config),
+            lambda: keys(config),
             lambda: redis(config),
             lambda: credentials(config),
             lambda: engines(config),
@@ -197,6 +200,22 @@ def _holder(number: int) -> str:
     except (psutil.Error, OSError):
         pass
     return ""
+
+
+def keys(config: Config) -> Iterator[Finding]:
+    """Whom the gateway lets in."""
+    now = datetime.now(UTC)
+    states = Counter(key.state(now) for key in config.keys.keys.values())
+    if config.settings.auth == "none":
+        yield Finding("keys", "note", "none is needed (auth: none): whoever reaches the port may speak")
+    elif not config.needs_keys:
+        advice = "others may with one that `voxgate keys add NAME` makes"
+        yield Finding("keys", "ok", "there is none: only programs on this machine may speak", advice)
+    elif not states["active"]:
+        found = ", ".join(f"{count} {state}" for state, count in sorted(states.items())) or "there is none"
+        yield Finding("keys", "problem", f"{found}: nobody may speak", "`voxgate keys add NAME` makes one")
+    else:
+        yield Finding("keys", "ok", ", ".join(f"{count} {state}" for state, count in sorted(states.items())))
 
 
 def redis(config: Config) -> Iterator[Finding]:

@@ -99,6 +99,11 @@ class Config:
             )
         return config
 
+    @property
+    def needs_keys(self) -> bool:
+        """Does a request for speech need a key, wherever it comes from."""
+        return self.settings.auth == "keys" or (self.settings.auth == "auto" and self.keys.on)
+
     def instance(self, name: str) -> Instance:
         """What the engine of that name is told about itself, in the gateway's own process."""
         return self.engines[name].instance(self.settings.data_dir, self.kinds)

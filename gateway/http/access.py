@@ -36,12 +36,9 @@ _PASSED_ON: Final = _ADDRESSES | {b"forwarded"}
 
 def identify(scope: HTTPScope | Scope, config: Config, clock: Clock) -> Caller:
     """Who asks for what is not everybody's to ask. Raises Unauthorized, which tells nothing about keys there are."""
-    auth, keys = config.settings.auth, config.keys
-    if auth == "none":
-        return keys.anybody
-    if auth == "auto" and not keys.on:
-        if is_local(scope):
-            return keys.anybody
+    if not config.needs_keys:
+        if config.settings.auth == "none" or is_local(scope):
+            return config.keys.anybody
         raise Unauthorized(
             "there are no API keys yet, and without one only programs on the gateway's own machine may ask: its "
             "operator makes one by `voxgate keys add NAME`, or writes `auth: none` in gateway.yaml to let everybody in"
@@ -59,7 +56,7 @@ def sees_details(scope: HTTPScope | Scope, config: Config, clock: Clock) -> bool
     """May whoever asks see details of engines: with an admin key, or on this machine while no key is needed."""
     presented = presented_key(scope)
     caller = None if presented is None else _holder(presented, config, clock)
-    return (caller is not None and caller.admin) or (is_open(config) and is_local(scope))
+    return (caller is not None and caller.admin) or (not config.needs_keys and is_local(scope))
 
 
 def require_admin(scope: HTTPScope | Scope, config: Config, clock: Clock) -> None:
@@ -84,11 +81,6 @@ def is_local(scope: HTTPScope | Scope) -> bool:
     if client and not _is_loopback(client[0]):
         return False
     return not any(name in _PASSED_ON and not _names_loopback(name, value) for name, value in scope["headers"])
-
-
-def is_open(config: Config) -> bool:
-    """Is there anybody who needs no key."""
-    return config.settings.auth == "none" or (config.settings.auth == "auto" and not config.keys.on)
 
 
 def _holder(presented: bytes, config: Config, clock: Clock) -> Caller | None:

@@ -135,6 +135,30 @@ def test_a_missing_engine_library_is_told_with_the_command_that_mends_it(doctor:
     assert "espeakng-loader" in said
 
 
+@pytest.mark.parametrize(
+    ("variables", "keys", "line"),
+    [
+        ({}, None, "ok      keys: there is none: only programs on this machine may speak; others may"),
+        ({"VOXGATE_AUTH": "none"}, None, "note    keys: none is needed (auth: none): whoever reaches the port"),
+        ({"VOXGATE_AUTH": "keys"}, None, "PROBLEM keys: there is none: nobody may speak; `voxgate keys add NAME`"),
+        ({}, "{a: {expires: 2020-01-01, sha256: %s}}", "PROBLEM keys: 1 expired: nobody may speak"),
+        ({}, "{a: {sha256: %s}, b: {sha256: %s, revoked: 2020-01-01}}", "ok      keys: 1 active, 1 revoked"),
+    ],
+)
+def test_whom_the_gateway_lets_in_is_told(
+    doctor: Doctor, tmp_path: Path, variables: dict[str, str], keys: str | None, line: str
+) -> None:
+    directory = tmp_path / "own"
+    shutil.copytree(shipped_directory(), directory)
+    if keys is not None:
+        hashes = tuple("abcdef"[number] * 64 for number in range(keys.count("%s")))
+        (directory / "keys.yaml").write_text(f"version: 1\nkeys: {keys % hashes}\n")
+    status, said = doctor("--config", str(directory), **variables)
+    assert line in said
+    assert status == line.startswith("PROBLEM")
+    assert "a" * 64 not in said
+
+
 def test_a_redis_that_is_there_is_told_with_its_version(doctor: Doctor, shared_redis: RedisServer) -> None:
     status, said = doctor(VOXGATE_REDIS__URL=shared_redis.url)
     assert status == 0

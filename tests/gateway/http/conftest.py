@@ -140,6 +140,8 @@ def running(directory: Path, **files: str) -> Iterator[Gateway]:
                 lifespan="on",
                 log_config=None,
                 access_log=False,
+                proxy_headers=bool(config.settings.listen.trusted_proxies),
+                forwarded_allow_ips=list(config.settings.listen.trusted_proxies),
                 timeout_graceful_shutdown=1,
             )
             parts.append((runtime, _Server(settings), asyncio.get_running_loop()))
