@@ -76,7 +76,8 @@ _KEYS: tuple[tuple[str, str, type[BaseModel]], ...] = (
 
 def reference() -> str:
     """The whole document."""
-    gateway = f"## gateway.yaml\n\nRead at start; a change needs a restart.\n\n{_table(_nested(Settings))}"
+    about = "Read at start; a change needs a restart. The other files are read again when they change."
+    gateway = f"## gateway.yaml\n\n{about}\n\n{_table(_nested(Settings))}"
     others = (("voices.yaml", _VOICES), ("policies.yaml", _POLICIES), ("keys.yaml", _KEYS))
     return "\n".join((_OPENING, gateway, _engines(), *(_parts(file, parts) for file, parts in others)))
 
