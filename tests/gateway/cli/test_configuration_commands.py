@@ -133,6 +133,22 @@ def test_check_of_a_directory_that_is_not_there_names_init(tmp_path: Path) -> No
     assert "voxgate init" in checked.stderr
 
 
+@pytest.mark.parametrize("place", ["gateway.yaml", "environment"])
+def test_check_says_what_traces_need_that_is_not_installed(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    if place == "environment":
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
+    else:
+        with (directory / "gateway.yaml").open("a") as file:
+            file.write("tracing: {otlp_endpoint: 'http://localhost:4318'}\n")
+    assert run("check", "--config", str(directory)).stderr == ""
+    monkeypatch.setattr("gateway.telemetry.tracing.is_installed", lambda: False)
+    checked = run("check", "--config", str(directory))
+    assert checked.exit_code == 0
+    assert "pip install 'voxgate[otel]'" in checked.stderr
+
+
 # --- explain ---
 
 
@@ -151,6 +167,28 @@ def test_explain_tells_people_the_same(directory: Path) -> None:
     assert told.exit_code == 0, told.output
     assert "narrator" in told.stdout
     assert "cmn-latn-pinyin+f3" in told.stdout
+
+
+def test_explain_plans_for_a_key_by_its_name(directory: Path) -> None:
+    policies = "rules:\n  - {name: of the kiosk, when: {tags: [hall]}, use: [espeak]}\n  - {name: all, use: [tone]}\n"
+    (directory / "policies.yaml").write_text(f"version: 1\n{policies}last_resort: espeak\n")
+    (directory / "engines.yaml").write_text("version: 1\nengines: {espeak: {kind: espeak}, tone: {kind: tone}}\n")
+    keys = f"kiosk: {{sha256: {'a1' * 32}, tags: [hall], voices: [narrator]}}\n  no_tone: {{sha256: {'b2' * 32}, engines: [espeak]}}"
+    (directory / "keys.yaml").write_text(f"version: 1\nkeys:\n  {keys}\n")
+
+    def explain(key: str, *more: str) -> Result:
+        return run("explain", "Hello.", "--json", "--key", key, "--config", str(directory), *more)
+
+    assert json.loads(explain("kiosk").stdout)["rule"] == "of the kiosk"
+    plan = json.loads(explain("no_tone").stdout)
+    assert [(one["engine"], one["code"]) for one in plan["skipped"]] == [("tone", "excluded")]
+    refused = explain("kiosk", "--voice", "announcer")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "it may use: narrator" in refused.stderr
+    unknown = explain("kiosks")
+    assert json.loads(unknown.stdout)["rule"] == "all"
+    assert "there is no key 'kiosks'" in unknown.stderr
+    assert "did you mean kiosk?" in unknown.stderr
 
 
 def test_explain_answers_for_an_imagined_board(directory: Path, tmp_path: Path) -> None:
