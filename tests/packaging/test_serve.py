@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import socket
 import threading
+import urllib.error
+import urllib.request
 from http.client import IncompleteRead
 from pathlib import Path
 
@@ -57,6 +59,48 @@ def test_an_address_for_everybody_needs_a_word_about_keys(tmp_path: Path, host: 
     done = voxgate("serve", "--port", "0", "--host", host, home=tmp_path)
     assert done.returncode == 1
     assert "VOXGATE_AUTH=none" in one_line(done.stderr)
+
+
+def closed_configuration(home: Path, **gateway: object) -> str:
+    """A directory with an engine that is quick, where keys can be kept."""
+    return slow_configuration(home, 0.0, **gateway)
+
+
+def key_called(name: str, directory: str, home: Path) -> str:
+    done = voxgate("keys", "add", name, "--config", directory, home=home)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode().strip()
+
+
+def status(gateway: Gateway, key: str) -> int:
+    """Of a question that needs a key, on a connection of its own."""
+    request = urllib.request.Request(f"{gateway.url}/v1/engines", headers={"authorization": f"Bearer {key}"})
+    try:
+        return int(urllib.request.urlopen(request, timeout=20).status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_an_address_for_everybody_is_taken_once_there_is_a_key(tmp_path: Path) -> None:
+    directory = closed_configuration(tmp_path)
+    key = key_called("app", directory, tmp_path)
+    with Gateway("--config", directory, "--host", "0.0.0.0", home=tmp_path) as gateway:
+        assert "no API key is valid" not in gateway.log
+        assert (status(gateway, key), status(gateway, "vg_no")) == (200, 401)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_every_process_knows_of_a_key_that_is_made_or_revoked(tmp_path: Path, workers: str) -> None:
+    directory = closed_configuration(tmp_path, auth="keys")
+    with Gateway("--config", directory, "--workers", workers, home=tmp_path) as gateway:
+        assert "no API key is valid" in gateway.log
+        assert status(gateway, "vg_any") == 401
+        key = key_called("app", directory, tmp_path)
+        # several processes take turns at connections: twenty answers in a row are no accident
+        gateway.wait_until(lambda: {status(gateway, key) for _ in range(20)} == {200}, "the key is known")
+        voxgate("keys", "revoke", "app", "--config", directory, home=tmp_path)
+        gateway.wait_until(lambda: {status(gateway, key) for _ in range(20)} == {401}, "the key is refused")
 
 
 def test_an_address_that_is_not_ours_is_one_line(tmp_path: Path) -> None:

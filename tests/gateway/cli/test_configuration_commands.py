@@ -173,8 +173,9 @@ def test_explain_plans_for_a_key_by_its_name(directory: Path) -> None:
     policies = "rules:\n  - {name: of the kiosk, when: {tags: [hall]}, use: [espeak]}\n  - {name: all, use: [tone]}\n"
     (directory / "policies.yaml").write_text(f"version: 1\n{policies}last_resort: espeak\n")
     (directory / "engines.yaml").write_text("version: 1\nengines: {espeak: {kind: espeak}, tone: {kind: tone}}\n")
-    keys = f"kiosk: {{sha256: {'a1' * 32}, tags: [hall], voices: [narrator]}}\n  no_tone: {{sha256: {'b2' * 32}, engines: [espeak]}}"
-    (directory / "keys.yaml").write_text(f"version: 1\nkeys:\n  {keys}\n")
+    keys = {"kiosk": ("a1", "tags: [hall], voices: [narrator]"), "no_tone": ("b2", "engines: [espeak]")}
+    lines = [f"  {name}: {{sha256: {digest * 32}, {may}}}\n" for name, (digest, may) in keys.items()]
+    (directory / "keys.yaml").write_text(f"version: 1\nkeys:\n{''.join(lines)}")
 
     def explain(key: str, *more: str) -> Result:
         return run("explain", "Hello.", "--json", "--key", key, "--config", str(directory), *more)
