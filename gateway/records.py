@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import OrderedDict
 from typing import NamedTuple, Protocol
 
@@ -22,6 +23,8 @@ GATHER_S = 0.02
 REFRESH_S, RUNNING_S = 15.0, 60
 #: records that may wait, those that are written at once, and the seconds until a writing that failed is tried again
 MOST_WAITING, AT_ONCE, AGAIN_S = 5000, 200, 1.0
+
+logger = logging.getLogger("voxgate.records")
 
 
 class Packed(NamedTuple):
@@ -130,11 +133,15 @@ class SharedOutcomes:
         while self._waiting:
             records = [self._waiting.pop(request_id) for request_id in list(self._waiting)[:AT_ONCE]]
             try:
-                await self._records.write([self._packed(served) for served in records])
+                await self._records.write([packed for served in records if (packed := self._packed(served))])
             except BaseException:  # also when this gateway stops amid it
                 self._waiting = {served.request_id: served for served in records} | self._waiting
                 raise
 
-    def _packed(self, served: Served) -> Packed:
+    def _packed(self, served: Served) -> Packed | None:
         for_s = RUNNING_S if served.outcome == "running" else self._keep_s
-        return Packed(served.request_id, for_s, pack_outcome(served))
+        try:
+            return Packed(served.request_id, for_s, pack_outcome(served))
+        except ValueError:  # a lone surrogate, such as in a message about a file's name
+            logger.warning("the outcome of request %s is known to this process alone", served.request_id)
+            return None

@@ -11,6 +11,8 @@ from gateway.redis.store import Store
 
 #: seconds that a writing may take: nobody waits for it
 WRITE_S = 1.0
+#: one command for many records, which costs half of what as many SETs cost here
+_SET = "for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[2 * i - 1], 'EX', ARGV[2 * i]) end"
 
 
 class RedisRecords:
@@ -18,15 +20,12 @@ class RedisRecords:
 
     def __init__(self, store: Store) -> None:
         self._store, self._prefix = store, f"{store.prefix}outcome:"
+        self._set = store.script(_SET)
 
     async def write(self, records: list[Packed]) -> None:
-        async def send(client: Redis) -> None:
-            pipeline = client.pipeline(transaction=False)
-            for one in records:
-                pipeline.set(self._prefix + one.request_id, one.data, ex=one.for_s)
-            await pipeline.execute()
-
-        await self._store.call(send, WRITE_S, writes=True)
+        keys = [self._prefix + one.request_id for one in records]
+        values = [value for one in records for value in (one.data, one.for_s)]
+        await self._set(keys, values, WRITE_S)
 
     async def read(self, request_id: str) -> bytes | None:
         async def fetch(client: Redis) -> bytes | None:

@@ -114,6 +114,20 @@ async def test_without_redis_each_gateway_knows_its_own_and_tells_the_others_lat
     assert await there.get("n1") is None  # more than may wait
 
 
+async def test_one_that_cannot_be_written_keeps_no_other_from_being_written(
+    shared_redis: RedisServer, gateway: MakeOutcomes
+) -> None:
+    here, there = gateway(shared_redis), gateway(shared_redis)
+    bad, good = served("bad"), served("good")
+    bad.message = "no such file: \udcff"
+    for one in (bad, good):
+        one.outcome = "failed"
+        await here.put(one)
+    assert await found(there, "good", "failed") == good
+    assert await there.get("bad") is None
+    assert await here.get("bad") is bad
+
+
 @pytest.mark.parametrize("value", [b"", b"nonsense", b"\x80", pack_outcome(served("a"))[:-5]])
 async def test_what_is_no_record_is_unknown(shared_redis: RedisServer, gateway: MakeOutcomes, value: bytes) -> None:
     with shared_redis.client() as client:
