@@ -11,10 +11,13 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from multiprocessing.connection import wait
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import NoReturn
 
@@ -25,11 +28,14 @@ from uvicorn.supervisors import Multiprocess
 
 from gateway.cli.hangup import is_ignored, on_hangup, spare_beginners
 from gateway.cli.options import config_option, configured
+from gateway.clock import SystemClock
+from gateway.commons.host import Host
 from gateway.configuration.load import Config, find_directory
 from gateway.configuration.settings import Log
 from gateway.http.app import create_app
 from gateway.keyring import active
 from gateway.runtime import Runtime
+from gateway.shared import hosted
 from gateway.telemetry import tracing
 from gateway.telemetry.logs import write_logs
 from gateway.telemetry.processes import VARIABLE as METRICS
@@ -37,6 +43,8 @@ from gateway.telemetry.processes import shared_folder
 
 #: how the processes of `--workers` learn which configuration they serve
 DIRECTORY = "VOXGATE_CONFIG"
+#: and where the first of them holds what they share
+COMMONS = "VOXGATE_COMMONS"
 
 
 @click.command()
@@ -66,9 +74,22 @@ def command(directory: Path | None, host: str | None, port: int | None, workers:
     os.environ[DIRECTORY] = str(directory.absolute())
     several = server("gateway.cli.serve:application", config, factory=True, workers=workers)
     click.echo(f"voxgate {version('voxgate')} listens on {address(sock)} with {workers} processes", err=True)
-    with shared_folder(config.settings.data_dir / "run") as folder:
+    with shared_folder(config.settings.data_dir / "run") as folder, hosting(config):
         os.environ[METRICS] = str(folder)
         Several(several, sockets=[sock]).run()
+
+
+@contextmanager
+def hosting(config: Config) -> Iterator[None]:
+    """Hold what the processes that are started meanwhile share, unless they share a Redis."""
+    if config.settings.redis.url:
+        yield
+        return
+    with TemporaryDirectory(prefix="voxgate-") as folder, ExitStack() as stack:
+        path = Path(folder) / "commons"  # a socket's name must be short: not in data_dir
+        stack.enter_context(Host(path, hosted(config.settings, SystemClock())))
+        os.environ[COMMONS] = str(path)
+        yield
 
 
 def end_well(number: int, frame: FrameType | None) -> NoReturn:
@@ -83,7 +104,8 @@ def application() -> Litestar:
     threading.Thread(target=leave_with_the_parent, name="leave-with-the-parent", daemon=True).start()
     registry, config = configured(Path(os.environ[DIRECTORY]))
     log(config.settings.log)
-    return reloadable(Runtime.build(config, registry))
+    commons = os.environ.get(COMMONS)
+    return reloadable(Runtime.build(config, registry, commons=Path(commons) if commons else None))
 
 
 def reloadable(runtime: Runtime) -> Litestar:
