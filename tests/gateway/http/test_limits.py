@@ -176,7 +176,8 @@ def test_a_reply_holds_its_place_until_its_end_and_a_client_that_leaves_gives_it
     body = {"input": "one two three four. " * 900, "response_format": "pcm", "sample_rate": 48000}
     with gateway.client.stream("POST", "/v1/speech", json=body) as reply:
         assert reply.status_code == 200
-        next(reply.iter_raw())
+        pieces = reply.iter_raw()  # once nobody holds it, it closes the connection
+        next(pieces)
         refused = gateway.speech()
         check_refusal(refused, "the limit of 1 requests at the same time is reached")
         assert refused.headers["retry-after"] == "1"
