@@ -75,6 +75,7 @@ class Failover:
     returns: Callable[[str, float], Awaitable[bool]]
     _losses: list[Loss] = field(default_factory=list, init=False)
     _visits: dict[str, Visit] = field(default_factory=dict, init=False)
+    _outrun: set[str] = field(default_factory=set, init=False)
     _heard: bool = field(default=False, init=False)
 
     async def speak(self) -> AsyncGenerator[Spoken, None]:
@@ -84,7 +85,7 @@ class Failover:
         waited = False
         try:
             for index, clause in enumerate(self.script.clauses):
-                trying, tries, spoke = list(steps), 0, False  # those who may speak this clause
+                trying, tries, spoke = self._in_order(steps), 0, False  # those who may speak this clause
                 while not spoke:
                     if not trying:
                         raise self._nobody_left()
@@ -195,6 +196,11 @@ class Failover:
             if other is not speaker and not other.error:
                 other.ended_s = self.elapsed_s()
                 other.error, other.message = HEDGED, f"{speaker.engine} gave audio first"
+                self._outrun.add(other.engine)
+
+    def _in_order(self, steps: Sequence[Step]) -> list[Step]:
+        """As planned; whoever was outrun comes last, as it would be waited for at the next clause, too."""
+        return sorted(steps, key=lambda step: step.engine in self._outrun)
 
     def _may_retry(self, loss: Loss, tries: int) -> bool:
         """The same engine once more: on another connection, and only while it has given no audio."""

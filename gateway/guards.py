@@ -287,10 +287,12 @@ class Limited(_Around):
         first = room_in_s(wait_s, state.first_audio_s or 0.0, self._first_audio_s) if wait_s else 0.0
         work_s = state.expected_work_s(visit.clause_s + visit.later_s, clauses=visit.later_s > 0)
         whole = room_in_s(wait_s, work_s, self._left.seconds)
+        if whole is None:
+            raise Busy(f"{name} is expected to take {work_s:.0f} s, too long for the time that is left")
         if first != 0 or whole != 0:
             raise Busy(
                 f"{name} has requests for about {wait_s:.0f} s before this one",
-                retry_after_s=max(first or 0.0, whole or 0.0),
+                retry_after_s=max(first or 0.0, whole),
             )
 
     def _speech(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:

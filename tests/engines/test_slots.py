@@ -114,6 +114,26 @@ async def test_work_that_goes_on_is_next_and_is_never_turned_away() -> None:
     assert (slots.busy, slots.queued) == (0, 0)
 
 
+async def test_all_who_wait_can_be_turned_away_and_who_has_a_slot_keeps_it() -> None:
+    slots, order, leave = Slots(1, 4), list[str](), asyncio.Event()
+    holder = asyncio.create_task(_holder(slots, "holder", order, leave))
+    await _turn()
+    waiting = [asyncio.create_task(_holder(slots, "newcomer", order, leave)) for _ in range(2)]
+    waiting.append(asyncio.create_task(_goes_on(slots, "going on", order, leave)))
+    cancelled = asyncio.create_task(_holder(slots, "cancelled", order, leave))
+    await _turn()
+    cancelled.cancel()
+    waiting[0].cancel()
+    slots.turn_away(lambda: LookupError("gone"))
+    results = await asyncio.gather(*waiting, cancelled, return_exceptions=True)
+    kinds = [asyncio.CancelledError, LookupError, LookupError, asyncio.CancelledError]
+    assert [type(one) for one in results] == kinds
+    assert (slots.busy, slots.queued, order) == (1, 0, ["holder"])
+    leave.set()
+    await holder
+    assert slots.busy == 0
+
+
 async def test_a_failure_inside_gives_the_slot_back() -> None:
     slots = Slots(1)
     with pytest.raises(LookupError):

@@ -256,6 +256,163 @@ def test_a_plan_without_steps_tells_its_skips() -> None:
     assert Hearing({}, skipped=(skip, down)).broken(NoEngine).status == 503
 
 
+def test_an_engine_that_cannot_speak_one_clause_is_asked_for_the_others() -> None:
+    picky = Scripted(GOOD, [Unsupported("no kanji")], GOOD)
+    hearing = Hearing({"a": picky, "b": Scripted(GOOD)}, clauses=3)
+    assert hearing.all() == [("a", 0), ("a", 0), ("b", 1), ("b", 1), ("a", 2), ("a", 2)]
+    assert [(one.engine, one.error) for one in hearing.making.attempts] == [
+        ("a", ""), ("a", "unsupported"), ("b", ""), ("a", ""),
+    ]  # fmt: skip
+
+
+def test_an_engine_that_failed_is_asked_for_no_other_clause() -> None:
+    failing = Scripted(GOOD, [EngineFault("broke")], GOOD)
+    hearing = Hearing({"a": failing, "b": Scripted(GOOD)}, clauses=3, retries=0)
+    assert hearing.all() == [("a", 0), ("a", 0), ("b", 1), ("b", 1), ("b", 2), ("b", 2)]
+
+
+def test_time_that_was_spent_waiting_for_a_return_is_over_not_unavailable() -> None:
+    hearing = Hearing({"a": Scripted([Unavailable("gone")])}, retries=0)
+    hearing.allowance.seconds = 0.0
+
+    async def never(engine: str, within_s: float) -> bool:
+        return False
+
+    hearing.failover.returns = never
+    assert hearing.broken(OutOfTime).status == 504
+
+
+@pytest.mark.parametrize(
+    ("skip", "code", "after_s"),
+    [
+        (Skip("b", "down", "after 5 faults", back_in_s=7.0), "unavailable", 7.0),
+        (Skip("b", "down", "for long", back_in_s=100.0), "unavailable", None),
+        (Skip("b", "down", "for good"), "unavailable", None),
+        (Skip("b", "cooling", "quota", back_in_s=50.0), "busy", 50.0),
+        (Skip("b", "busy", "8 queued", back_in_s=2.5), "busy", 2.5),
+        (Skip("b", "too_slow", "9 s in the queue", back_in_s=1.5), "busy", 1.5),
+        (Skip("b", "too_slow", "9 s for the whole text"), "too_slow", None),
+        (Skip("b", "paused", "paused"), "unavailable", None),
+    ],
+)
+def test_what_time_will_mend_is_worth_coming_back_for(skip: Skip, code: str, after_s: float | None) -> None:
+    error = Hearing({}, skipped=(skip,)).broken(NoEngine)
+    assert (error.status, error.code, error.retry_after_s, error.client_may_retry) == (
+        503, code, after_s, after_s is not None,
+    )  # fmt: skip
+
+
+def test_the_first_engine_to_be_back_says_when() -> None:
+    skips = (Skip("b", "down", "broke", back_in_s=9.0), Skip("c", "busy", "full", back_in_s=3.0))
+    failed = Scripted([Unavailable("open breaker", retry_after_s=5.0)])
+    assert Hearing({"a": failed}, skipped=skips, retries=0).broken(NoEngine).retry_after_s == 3.0
+
+
+# --- hedging ---
+
+
+def outcomes(hearing: Hearing) -> list[tuple[str, str]]:
+    return [(one.engine, one.error) for one in hearing.making.attempts]
+
+
+def test_a_quick_first_engine_is_not_hedged() -> None:
+    hearing = Hearing({"a": Scripted([0.5, *GOOD]), "b": Scripted(GOOD)}, hedge_after_ms=1000)
+    assert hearing.all() == [("a", 0), ("a", 0)]
+    assert not hearing.engines["b"].requests
+
+
+@pytest.mark.parametrize("on_interruption", ["continue", "abort"])
+def test_the_next_engine_speaks_when_it_is_heard_before_a_silent_first(on_interruption: str) -> None:
+    hearing = Hearing(
+        {"a": Scripted([60.0, *GOOD]), "b": Scripted([1.0, *GOOD])},
+        clauses=2, hedge_after_ms=500, on_interruption=on_interruption,
+    )  # fmt: skip
+    assert hearing.all() == [("b", 0), ("b", 0), ("b", 1), ("b", 1)]
+    assert outcomes(hearing) == [("a", "hedged"), ("b", ""), ("b", "")]
+    assert hearing.making.attempts[0].message == "b gave audio first"
+    rows = [guarded.row for guarded in hearing.failover.engines.values()]
+    assert [row.breaker.faults for row in rows] == [0, 0]
+    assert [row.slots.busy for row in rows] == [0, 0]
+
+
+def test_only_what_is_not_heard_yet_is_hedged() -> None:
+    slow = Scripted(GOOD, [3.0, *GOOD])
+    hearing = Hearing({"a": slow, "b": Scripted(GOOD)}, clauses=2, hedge_after_ms=500)
+    assert hearing.all() == [("a", 0), ("a", 0), ("a", 1), ("a", 1)]
+    assert not hearing.engines["b"].requests
+
+
+def test_an_outrun_engine_goes_on_when_the_quicker_one_fails() -> None:
+    quick = Scripted([0.5, *GOOD], [EngineFault("broke")])
+    hearing = Hearing({"a": Scripted([60.0], GOOD), "b": quick}, clauses=2, hedge_after_ms=500, retries=0)
+    assert hearing.all() == [("b", 0), ("b", 0), ("a", 1), ("a", 1)]
+
+
+def test_a_hedge_takes_no_place_in_a_line() -> None:
+    hearing = Hearing({"a": Scripted([3.0, *GOOD]), "b": Scripted(GOOD)}, hedge_after_ms=500)
+    full = hearing.failover.engines["b"].slots
+
+    async def listen() -> None:
+        async with full:
+            await hearing.listen()
+
+    run(listen())
+    assert hearing.heard == [("a", 0), ("a", 0)]
+    assert outcomes(hearing) == [("a", ""), ("b", "busy")]
+
+
+def test_a_first_engine_that_fails_during_the_race_is_not_tried_again() -> None:
+    hearing = Hearing({"a": Scripted([2.0, EngineFault("broke")]), "b": Scripted([5.0, *GOOD])}, hedge_after_ms=500)
+    assert hearing.all() == [("b", 0), ("b", 0)]
+    assert outcomes(hearing) == [("a", "engine_fault"), ("b", "")]
+
+
+def test_a_first_engine_that_fails_before_the_race_is_tried_again_as_ever() -> None:
+    hearing = Hearing({"a": Scripted([EngineFault("hiccup")], GOOD), "b": Scripted(GOOD)}, hedge_after_ms=500)
+    assert hearing.all() == [("a", 0), ("a", 0)]
+
+
+def test_a_race_that_both_lose_leaves_the_third() -> None:
+    broken = [2.0, EngineFault("broke")]
+    hearing = Hearing({"a": Scripted(broken), "b": Scripted(broken), "c": Scripted(GOOD)}, hedge_after_ms=1000)
+    assert hearing.all() == [("c", 0), ("c", 0)]
+    assert outcomes(hearing) == [("a", "engine_fault"), ("b", "engine_fault"), ("c", "")]
+
+
+def test_a_race_costs_the_requests_time_once() -> None:
+    hearing = Hearing({"a": Scripted([60.0]), "b": Scripted([2.0, chunk(), 3.0, chunk()])}, hedge_after_ms=1000)
+    hearing.allowance.seconds = 30.0
+
+    async def listen() -> None:
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        hearing.failover.elapsed_s = lambda: loop.time() - since
+        await hearing.listen()
+
+    run(listen())
+    assert hearing.allowance.seconds == pytest.approx(30 - 1 - 2 - 3)
+
+
+@pytest.mark.parametrize("after_s", [0.2, 1.5, 2.5])
+def test_a_listener_that_leaves_a_race_leaves_nothing_open(after_s: float) -> None:
+    hearing = Hearing(
+        {"a": Scripted([60.0]), "b": Scripted([2.0, chunk(), 60.0])}, hedge_after_ms=500, on_interruption="abort"
+    )
+
+    async def leave() -> None:
+        before = asyncio.all_tasks()
+        task = asyncio.create_task(hearing.listen())
+        await asyncio.sleep(after_s)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert asyncio.all_tasks() == before
+
+    run(leave())
+    hearing.must_be_released()
+    assert [one.row.slots.busy for one in hearing.failover.engines.values()] == [0, 0]
+
+
 def test_a_listener_that_leaves_closes_the_engine() -> None:
     hearing = Hearing({"a": Scripted([chunk(), 100.0, chunk()])}, on_interruption="abort")
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from engines.contract import AudioChunk, SpeechRequest
-from engines.errors import Busy, DeadlineExceeded, EngineFault, InvalidRequest, Throttled
+from engines.errors import Busy, DeadlineExceeded, EngineFault, InvalidRequest, Throttled, Unavailable
 from engines.slots import Slots
 from gateway import guards
 from gateway.board import Board
@@ -320,3 +320,136 @@ def test_whoever_watches_the_board_hears_of_waits_and_of_work() -> None:
     run(two())
     # the second is behind the first in our own line for 3 s, then behind others in the engine's for 2 s
     assert heard == [("waited", "a", 2.0), ("worked", "a", 1.0), ("waited", "a", 5.0), ("worked", "a", 1.0)]
+
+
+def test_those_behind_one_that_found_the_engine_mute_find_it_out_with_it_and_go_on() -> None:
+    ring = Ring(Scripted([math.inf]), slots=1, queue=8)
+
+    async def rush() -> tuple[list[object], float]:
+        loop = asyncio.get_running_loop()
+        since = loop.time()
+        coming = []
+        for _ in range(9):  # one in half a second, each with 8 seconds of its own
+            coming.append(asyncio.create_task(ring.speak(first_s=8)))
+            await asyncio.sleep(0.5)
+        return await asyncio.gather(*coming, return_exceptions=True), loop.time() - since
+
+    errors, took_s = run(rush())
+    # the sixth had the slot already when the breaker opened; those behind it did not wait any longer
+    assert [type(error) for error in errors] == [DeadlineExceeded] * (FAULTS_TO_OPEN + 1) + [Unavailable] * 3
+    assert took_s == pytest.approx(8 + 0.5 * FAULTS_TO_OPEN, abs=0.1)
+    assert ring.state.state == "down"
+
+
+def test_a_slow_turn_for_one_with_more_time_does_not_make_an_engine_mute() -> None:
+    ring = Ring(Scripted([20.0, chunk()]), slots=1, queue=9)
+
+    async def rush() -> list[object]:
+        patient = asyncio.create_task(ring.speak(first_s=30))
+        await asyncio.sleep(0)
+        hasty = [ring.speak(first_s=5) for _ in range(FAULTS_TO_OPEN + 1)]
+        return [*await asyncio.gather(*hasty, return_exceptions=True), await patient]
+
+    *hasty, patient = run(rush())
+    assert {type(error) for error in hasty} == {Busy}
+    assert patient == [chunk()]
+    assert ring.row.breaker.faults == 0
+
+
+def test_a_sound_from_the_engine_ends_its_silence() -> None:
+    ring = Ring(Scripted([math.inf], [1.0, chunk()], [20.0, chunk()]), slots=1, queue=9)
+
+    async def story() -> list[object]:
+        return await asyncio.gather(*(ring.speak(first_s=s) for s in (4, 9, 8)), return_exceptions=True)
+
+    mute, spoke, late = run(story())
+    assert isinstance(mute, DeadlineExceeded)
+    assert spoke == [chunk()]
+    assert isinstance(late, Busy)  # at 8 s, after 3 of its own: the engine spoke at 5
+    assert ring.row.breaker.faults == 0
+
+
+class Moving(Scripted):
+    """Works in a process that another may replace."""
+
+    pid: int | None = 1
+
+
+def test_what_a_retiring_process_does_is_not_counted_for_or_against_its_successor() -> None:
+    engine = Moving([1.0, EngineFault("broke")])
+    ring = Ring(engine, slots=9)
+
+    async def retire() -> None:
+        speaking = [asyncio.create_task(ring.speak()) for _ in range(FAULTS_TO_OPEN)]
+        await asyncio.sleep(0.5)
+        engine.pid = 2
+        results = await asyncio.gather(*speaking, return_exceptions=True)
+        assert {type(one) for one in results} == {EngineFault}
+
+    run(retire())
+    assert ring.row.breaker.faults == 0
+    with pytest.raises(EngineFault):
+        run(ring.speak())
+    assert ring.row.breaker.faults == 1
+
+
+def test_a_speech_that_is_heard_has_its_time_for_the_first_audio_from_its_turn_on() -> None:
+    ring = Ring(Scripted([4.0, chunk()]), slots=1, queue=9)
+
+    async def story(alone: bool) -> list[object]:
+        first = [ring.speak(first_s=60) for _ in range(1 if alone else 2)]
+        going_on = ring.speak(first_s=5, visit=Visit(begun=True, alone=alone))
+        return await asyncio.gather(*first, going_on, return_exceptions=True)
+
+    assert run(story(alone=True))[-1] == [chunk()]  # 4 s of waiting and 4 s of work, with 5 s for each
+    assert isinstance(run(story(alone=False))[-1], list)
+
+
+def test_a_speech_that_nobody_else_could_go_on_with_waits_for_its_turn_as_long_as_it_takes() -> None:
+    ring = Ring(Scripted([20.0, chunk()]), slots=1, queue=9)
+
+    async def story(alone: bool) -> object:
+        first = asyncio.create_task(ring.speak(first_s=60))
+        await asyncio.sleep(0)
+        (result,) = await asyncio.gather(
+            ring.speak(first_s=25 if alone else 5, visit=Visit(begun=True, alone=alone)), return_exceptions=True
+        )
+        await first
+        return result
+
+    assert run(story(alone=True)) == [chunk()]
+    assert isinstance(run(story(alone=False)), Busy)
+
+
+def test_a_hang_in_a_speech_that_is_heard_is_still_a_deadline() -> None:
+    ring = Ring(Scripted([math.inf]))
+    with pytest.raises(DeadlineExceeded, match="for 5 s"):
+        run(ring.speak(first_s=5, visit=Visit(begun=True, alone=True)))
+    assert ring.row.breaker.faults == 1
+
+
+def test_who_does_not_queue_takes_a_free_slot_or_none() -> None:
+    ring = Ring(Scripted([1.0, chunk()]), slots=1, queue=9)
+
+    async def story() -> list[object]:
+        hedges = [ring.speak(visit=Visit(queues=False)) for _ in range(2)]
+        return await asyncio.gather(*hedges, return_exceptions=True)
+
+    spoke, turned_away = run(story())
+    assert spoke == [chunk()]
+    assert isinstance(turned_away, Busy)
+
+
+def test_a_request_whose_whole_time_is_too_short_is_turned_away_at_the_door() -> None:
+    async def story() -> None:
+        ring = Ring(Scripted([4.0, chunk(8000)]), clock=LoopClock())
+        await ring.speak(visit=Visit(8.0))  # half a second for each of audio
+        asked = len(ring.engine.requests)
+        with pytest.raises(Busy, match="too long for the time"):
+            await ring.speak(left=Allowance(9.0), visit=Visit(8.0, later_s=16.0))
+        assert len(ring.engine.requests) == asked
+        assert await ring.speak(left=Allowance(13.0), visit=Visit(8.0, later_s=16.0))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(guards, "time", SimpleNamespace(perf_counter=lambda: asyncio.get_running_loop().time()))
+        run(story())
