@@ -85,13 +85,11 @@ class Fleet:
 
     async def aclose(self) -> None:
         """Stop keeping the engines alive, and close them, those included that still drain."""
-        for task in self._leaving:
+        members = [*self.members.values(), *self._successors.values(), *self._leaving.values()]
+        for task in (*self._leaving, *(member.keeper for member in members if member.keeper)):
             task.cancel()
-        leaving = list(self._leaving.values())
         await asyncio.gather(*self._leaving, return_exceptions=True)
-        await asyncio.gather(
-            *(_close(member) for member in [*self.members.values(), *self._successors.values(), *leaving])
-        )
+        await asyncio.gather(*map(_close, members))
 
     # --- changes while it runs ---
 

@@ -117,6 +117,7 @@ class Reloader:
             try:
                 await self._take(sources)
             except Exception as error:
+                self._seen = sources
                 logger.exception("reading the configuration failed")
                 text = f"could not be read: {type(error).__name__}; the log has more"
                 self._account(
@@ -128,12 +129,12 @@ class Reloader:
 
     async def _take(self, sources: Mapping[str, Source]) -> Report:
         config = self._config
-        self._seen = sources
         reading = await asyncio.to_thread(
             read_config, config.directory, sources, self._registry, config.environ, config.settings.data_dir
         )
+        self._seen = sources
         renewed = config.renewed(reading)
-        changed = tuple(name for name, source in renewed.sources.items() if source != config.sources[name])
+        changed = tuple(name for name, source in renewed.sources.items() if source != config.sources.get(name))
         engines = Changes()
         if changed:
             engines = self._adopt(renewed)

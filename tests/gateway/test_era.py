@@ -46,7 +46,7 @@ async def test_a_speech_is_finished_by_the_engine_that_was_removed(bench: Bench)
     runtime = await bench.runtime({"a": old, "b": new})
     member = runtime.fleet.members["a"]
     speaking = asyncio.create_task(begin(runtime))
-    await until(lambda: old.open > 0)
+    await until(lambda: len(old.requests) > 0)
     runtime.adopt(without(runtime.config, "a", use="b"))
     later = await begin(runtime)
     assert (later.served.engine, later.served.plan and later.served.plan.rule) == ("b", "other")
