@@ -190,7 +190,7 @@ class Row:
             state, reason, until_s = "cooling", self.last_fault, self.cooling_until_s
             back_at_s = until_s
         wait_s = self.wait_s
-        if wait_s:
+        if wait_s != 0 or load[0] >= self.slots.limit:
             until_s = min(until_s, now_s + WAIT_FRESH_S)
         elif back_at_s is not None:
             until_s = min(until_s, now_s + RETURN_FRESH_S)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from engines.errors import DeadlineExceeded, EngineFault, InvalidRequest, SpeechError, Throttled, Unavailable
 from engines.slots import Slots
 from gateway.board import Board
 from gateway.breaker import FAULTS_TO_OPEN, OPEN_S
-from gateway.row import COOL_DOWN_S, STALE_S
+from gateway.line import Visit
+from gateway.row import COOL_DOWN_S, LONGEST_COOL_DOWN_S, STALE_S
 from policies.types import EngineState
 from tests.virtual import VirtualClock
 
@@ -135,6 +138,82 @@ def test_a_throttled_engine_cools_down_and_its_breaker_stays_closed(board: Board
     fault(board, 1, Throttled("quota"))
     clock.advance(COOL_DOWN_S - 0.1)
     assert view(board).state == "cooling"
+
+
+def test_a_shorter_cool_down_does_not_cut_a_longer_one(board: Board, clock: VirtualClock) -> None:
+    fault(board, 1, Throttled("quota of the minute", retry_after_s=60))
+    fault(board, 1, Throttled("too many at once"))
+    clock.advance(59)
+    assert view(board).state == "cooling"
+    assert view(board).reason == "quota of the minute"
+    clock.advance(1.1)
+    assert view(board).state == "up"
+
+
+def test_no_service_can_send_its_engine_away_for_ever(board: Board, clock: VirtualClock) -> None:
+    fault(board, 1, Throttled("come back next year", retry_after_s=3e7))
+    clock.advance(LONGEST_COOL_DOWN_S + 1)
+    assert view(board).state == "up"
+
+
+def test_it_is_told_when_an_engine_may_be_back(board: Board, clock: VirtualClock) -> None:
+    assert view(board).back_in_s is None
+    fault(board, FAULTS_TO_OPEN)
+    clock.advance(3)
+    assert view(board).back_in_s == OPEN_S - 3
+    with pytest.raises(Unavailable) as turned_away:
+        board.row("a").admit()
+    assert turned_away.value.retry_after_s == OPEN_S - 3
+    clock.advance(OPEN_S)
+    assert view(board).back_in_s is None
+    fault(board, 1, Throttled("quota", retry_after_s=40))
+    assert view(board).back_in_s == 40
+    board.row("a").set_state("down", "its process ended")
+    assert view(board).back_in_s is None
+    board.row("a").comes_back_in(4.0)
+    clock.advance(1)
+    assert view(board).back_in_s == 3
+    board.row("a").set_state("up")
+    clock.advance(60)
+    assert view(board).back_in_s is None
+
+
+async def test_who_waits_for_an_engine_goes_elsewhere_when_its_breaker_opens(board: Board) -> None:
+    row = board.row("a")
+    for _ in range(row.slots.limit):
+        await row.slots.acquire()
+    waiting = [asyncio.create_task(row.slots.acquire()) for _ in range(2)]
+    await asyncio.sleep(0)
+    fault(board, FAULTS_TO_OPEN)
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(one) for one in results] == [Unavailable] * 2
+
+
+async def test_the_view_knows_the_wait_once_the_engine_is_known(board: Board, clock: VirtualClock) -> None:
+    row = board.row("a")
+    assert view(board).wait_s == 0
+    visits = [Visit(10.0), Visit(4.0)]
+    for visit in visits:
+        await row.slots.acquire()
+        row.line.speak(visit, clock.monotonic())
+    assert view(board).wait_s == 0  # nothing is known of its speed
+    clock.advance(2)
+    assert view(board).wait_s == pytest.approx(0.0)  # half a second for each of audio, as far as one can see
+    row.line.spoke(visits[1], clock.monotonic())
+    row.line.speak(Visit(4.0), clock.monotonic())
+    assert view(board).wait_s == pytest.approx(2.0)
+    clock.advance(0.5)
+    assert view(board).wait_s == pytest.approx(1.5)
+    assert view(board).expected_wait_s(100.0) == pytest.approx(1.5)
+
+
+def test_a_row_that_left_the_board_goes_on_alone(board: Board) -> None:
+    row = board.row("a")
+    board.remove("a")
+    board.add("a", Slots(1)).set_state("up")
+    for _ in range(FAULTS_TO_OPEN):
+        row.failed(EngineFault("broke"))
+    assert view(board).state == "up"
 
 
 def test_a_new_start_is_a_new_chance(board: Board) -> None:
