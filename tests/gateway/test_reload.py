@@ -6,16 +6,18 @@ import asyncio
 import itertools
 import logging
 import os
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engines.contract import EngineKind, Options
 from engines.registry import Registry
-from gateway.configuration.load import Config, load_config, read_sources
+from gateway.configuration.load import Config, Reading, load_config, read_config, read_sources
 from gateway.configuration.yaml import Source
 from gateway.fleet import Changes
 from gateway.keyring import digest_of
@@ -41,6 +43,7 @@ class Desk:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        directory.mkdir(exist_ok=True)
         files = {"gateway": GATEWAY, "engines": ENGINES, "voices": VOICES, "policies": POLICIES}
         for name, text in files.items():
             (directory / f"{name}.yaml").write_text(text.replace("{data}", str(directory / "data")))
@@ -289,3 +292,37 @@ async def test_what_fails_unexpectedly_is_told_and_the_watch_goes_on(
         assert "ZeroDivisionError" in str(reloader.last.problems)
         desk.file("policies").write_text(POLICIES.replace("first", "third"))
         await until(lambda: desk.config.policy.rules[0].name == "third")
+
+
+async def test_a_directory_that_is_swapped_by_a_link_is_followed(tmp_path: Path) -> None:
+    desk, other = Desk(tmp_path / "1"), Desk(tmp_path / "2")
+    other.file("policies").write_text(POLICIES.replace("first", "second"))
+    desk.directory = tmp_path / "current"
+    desk.directory.symlink_to("1")
+    async with desk.watched():
+        (tmp_path / "next").symlink_to("2")
+        (tmp_path / "next").rename(tmp_path / "current")
+        await until(lambda: desk.config.policy.rules[0].name == "second")
+
+
+async def test_a_reload_that_is_broken_off_leaves_the_change_to_the_next_look(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with desk.watched() as reloader:
+        begun, go = threading.Event(), threading.Event()
+
+        def slowly(*arguments: Any) -> Reading:
+            begun.set()
+            go.wait(20)
+            return read_config(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("gateway.reload.read_config", slowly)
+            desk.file("policies").write_text(POLICIES.replace("first", "second"))
+            asked = asyncio.create_task(reloader.reload())
+            await asyncio.to_thread(begun.wait, 20)
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
+            assert len(desk.adopted) == 1
+            go.set()
+        await until(lambda: desk.config.policy.rules[0].name == "second")
