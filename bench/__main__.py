@@ -1,4 +1,4 @@
-"""One command: `python -m bench [--quick]`. Prints a table for people, and JSON on the last line."""
+"""One command: `python -m bench [--quick] [GROUP …]`. Prints a table for people, and JSON on the last line."""
 
 from __future__ import annotations
 
@@ -10,63 +10,61 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from bench.added import measure_added
+from bench.client import BadAnswer
 from bench.configuration import write_configuration
+from bench.fallback import measure_fallback
 from bench.hits import cores, measure_hits
 from bench.misses import measure_misses
+from bench.overload import measure_overload
 from bench.report import Figure, as_json, table
-from bench.server import NotStarted, Server, free_port
+from bench.server import NotStarted, start_gateway
+from bench.shared import measure_shared
+from bench.streams import measure_streams
 
 READY_AIM_S = 1.5
 RSS_AIM_MB = 120.0
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="about 20 s instead of 2 minutes; noisier")
-    quick = parser.parse_args().quick
-    rounds, seconds, count, starts = (2, 1.0, 30, 2) if quick else (6, 3.0, 200, 5)
-    began_s = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="voxgate-bench-") as name:
-        folder = Path(name)
-        config = write_configuration(folder / "config")
-        try:
-            figures = _measure(config, folder, rounds, seconds, count, starts)
-        except (NotStarted, RuntimeError) as error:
-            print(f"bench: {error}", file=sys.stderr)
-            return 1
-    conditions: dict[str, object] = {
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "cores": os.cpu_count(),
-        "server_core_and_load_core": cores(),
-        **{name: version(name) for name in ("litestar", "uvicorn", "uvloop", "httptools")},
-        "quick": quick,
-        "took_s": round(time.perf_counter() - began_s, 1),
-    }
-    print(table(figures))
-    print()
-    print(as_json(figures, conditions))
-    return 0
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured."""
+
+    rounds: int
+    seconds: float
+    count: int
+    starts: int
+    overload_s: float
 
 
-def _measure(config: Path, folder: Path, rounds: int, seconds: float, count: int, starts: int) -> list[Figure]:
-    ready_s = []
-    for _ in range(starts):
-        with _gateway(config, folder) as gateway:
+QUICK, FULL = Extent(2, 1.0, 30, 2, 5.0), Extent(6, 3.0, 200, 5, 60.0)
+
+
+def start(folder: Path, extent: Extent) -> list[Figure]:
+    """How long until the gateway can speak."""
+    config, ready_s = write_configuration(folder / "start"), []
+    for _ in range(extent.starts):
+        with start_gateway(config, folder) as gateway:
             ready_s.append(gateway.ready_s)
-    with _gateway(config, folder) as gateway:
-        ready_s.append(gateway.ready_s)
-        figures = [
-            Figure("Start", "until /readyz is 200, median", statistics.median(ready_s), "s", READY_AIM_S),
-            Figure("Start", "until /readyz is 200, slowest", max(ready_s), "s"),
-        ]
+    return [
+        Figure("Start", "until /readyz is 200, median", statistics.median(ready_s), "s", READY_AIM_S),
+        Figure("Start", "until /readyz is 200, slowest", max(ready_s), "s"),
+    ]
+
+
+def one_gateway(folder: Path, extent: Extent) -> list[Figure]:
+    """Hits and misses of one gateway, and the memory that it takes meanwhile."""
+    with start_gateway(write_configuration(folder / "config"), folder) as gateway:
         memory = [Figure("Memory", "gateway after start", gateway.rss_mb(), "MB", RSS_AIM_MB)]
-        figures += measure_hits(gateway, folder, rounds, seconds)
+        figures = measure_hits(gateway, folder, extent.rounds, extent.seconds)
         for name in ("tone", "espeak"):
-            figures += asyncio.run(measure_misses(gateway, folder / "direct", name, count))
+            figures += asyncio.run(measure_misses(gateway, folder / "direct", name, extent.count))
+        figures += asyncio.run(measure_added(gateway, folder / "direct", extent.count))
         memory += [
             Figure("Memory", "gateway after the load", gateway.rss_mb(), "MB", RSS_AIM_MB),
             Figure("Memory", "workers after the load", gateway.workers_rss_mb(), "MB"),
@@ -74,12 +72,43 @@ def _measure(config: Path, folder: Path, rounds: int, seconds: float, count: int
     return figures + memory
 
 
-def _gateway(config: Path, folder: Path) -> Server:
-    port = free_port()
-    arguments = ["-m", "gateway", "serve", "--config", str(config), "--port", str(port)]
-    # a data directory of its own: a gateway would take over the workers that the one before it left running
-    data_dir = folder / f"data-{port}"
-    return Server(arguments, port, folder / "gateway.log", {"VOXGATE_DATA": str(data_dir)})
+GROUPS: dict[str, Callable[[Path, Extent], list[Figure]]] = {
+    "start": start,
+    "gateway": one_gateway,
+    "redis": lambda folder, extent: measure_shared(folder, extent.rounds, extent.seconds),
+    "fallback": lambda folder, _: measure_fallback(folder),
+    "streams": lambda folder, _: measure_streams(folder),
+    "overload": lambda folder, extent: measure_overload(folder, extent.overload_s),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a minute instead of five; noisier")
+    parser.add_argument("group", nargs="*", choices=[[], *GROUPS], help=f"of {', '.join(GROUPS)}; default: all")
+    arguments = parser.parse_args()
+    began_s = time.perf_counter()
+    figures: list[Figure] = []
+    for name in arguments.group or GROUPS:
+        with tempfile.TemporaryDirectory(prefix="voxgate-bench-") as folder:
+            try:
+                figures += GROUPS[name](Path(folder), QUICK if arguments.quick else FULL)
+            except (NotStarted, BadAnswer, RuntimeError) as error:
+                print(f"bench: {name}: {error}", file=sys.stderr)
+                return 1
+    conditions: dict[str, object] = {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "server_core_and_load_core": cores(),
+        **{name: version(name) for name in ("litestar", "uvicorn", "uvloop", "httptools", "redis")},
+        "quick": arguments.quick,
+        "took_s": round(time.perf_counter() - began_s, 1),
+    }
+    print(table(figures))
+    print()
+    print(as_json(figures, conditions))
+    return 0
 
 
 if __name__ == "__main__":

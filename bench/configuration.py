@@ -1,7 +1,8 @@
-"""The configuration that is measured: the engines tone and espeak, everything else as shipped by default."""
+"""The configurations that are measured: the engines tone and espeak, everything else as shipped by default."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 #: tone's beeps are long here, so that a short text makes a clip of about 100 kB: 0.4 s a word, at 64 kbit/s
@@ -35,9 +36,9 @@ aliases: {alloy: narrator}
 }
 
 
-def write_configuration(directory: Path) -> Path:
-    """Write the files and return the directory."""
+def write_configuration(directory: Path, files: Mapping[str, str] | None = None) -> Path:
+    """Write the files, those given in place of the ones above, and return the directory."""
     directory.mkdir(parents=True)
-    for name, content in FILES.items():
+    for name, content in {**FILES, **(files or {})}.items():
         (directory / name).write_text(content, encoding="utf-8")
     return directory

@@ -24,7 +24,7 @@ RATIO_AIM = 1.4
 
 def measure_hits(gateway: Server, folder: Path, rounds: int, seconds: float) -> list[Figure]:
     """Rounds A B A B, each pinned to one core with the load on another where the system lets us."""
-    clip = asyncio.run(_filled(gateway.port))
+    clip = filled(gateway.port)
     (folder / "clip.mp3").write_bytes(clip)
     port = free_port()
     arguments = ["-m", "uvicorn", "bench.bare:app", "--port", str(port), "--loop", "uvloop", "--http", "httptools"]
@@ -34,10 +34,13 @@ def measure_hits(gateway: Server, folder: Path, rounds: int, seconds: float) -> 
         server_core, load_core = cores()
         for server in (gateway, bare):
             server.pin({server_core})
-            _round(server, load_core, 32, min(seconds, 1.0))  # warm up
+            load_round(server, load_core, 32, min(seconds, 1.0))  # warm up
         for connections in (1, 32):
             taken = [
-                (_round(gateway, load_core, connections, seconds), _round(bare, load_core, connections, seconds))
+                (
+                    load_round(gateway, load_core, connections, seconds),
+                    load_round(bare, load_core, connections, seconds),
+                )
                 for _ in range(rounds)
             ]
             figures += _figures(connections, taken)
@@ -53,8 +56,12 @@ def cores() -> tuple[int, int]:
     return allowed[0], allowed[-1]
 
 
+def filled(port: int) -> bytes:
+    """Ask until the clip comes from the cache; the clip. Raises RuntimeError when it never does."""
+    return asyncio.run(_filled(port))
+
+
 async def _filled(port: int) -> bytes:
-    """Ask until the clip comes from the cache."""
     listener = Listener(port)
     try:
         for _ in range(50):
@@ -67,7 +74,9 @@ async def _filled(port: int) -> bytes:
     raise RuntimeError(f"the clip never came from the cache: {dict(answer.headers)}")
 
 
-def _round(server: Server, load_core: int, connections: int, seconds: float) -> dict[str, float]:
+def load_round(server: Server, load_core: int, connections: int, seconds: float) -> dict[str, float]:
+    """One load of hits; its figures, and the server's CPU in µs a hit. Raises RuntimeError when an answer was bad."""
+
     def pin() -> None:
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {load_core})
@@ -82,7 +91,7 @@ def _round(server: Server, load_core: int, connections: int, seconds: float) -> 
     return {**result, "cpu_us": 1e6 * cpu_s / result["requests"], "rate": result["requests"] / result["seconds"]}
 
 
-def _figures(connections: int, taken: list[tuple[dict[str, float], dict[str, float]]]) -> list[Figure]:
+def _figures(connections: int, taken: list[tuple[dict[str, float], ...]]) -> list[Figure]:
     def middle(which: int, key: str) -> float:
         return statistics.median(pair[which][key] for pair in taken)
 

@@ -81,9 +81,27 @@ class Server:
         """Resident memory of the server's own process, in 10^6 bytes."""
         return float(self._watched.memory_info().rss) / 1e6
 
+    def open_files(self) -> int:
+        """File descriptors of the server's own process."""
+        return int(self._watched.num_fds())
+
+    def workers(self) -> list[psutil.Process]:
+        """The processes below it."""
+        return self._watched.children(recursive=True)
+
     def workers_rss_mb(self) -> float:
         """Resident memory of the processes below it."""
         return sum(float(child.memory_info().rss) for child in self._watched.children(recursive=True)) / 1e6
+
+
+def start_gateway(config: Path, folder: Path, *arguments: str) -> Server:
+    """A `voxgate serve` of a configuration, on a free port, with a data directory and a log of its own under `folder`.
+
+    Of its own, because a gateway would take over the workers that the one before it left running.
+    """
+    port = free_port()
+    command = ["-m", "gateway", "serve", "--config", str(config), "--port", str(port), *arguments]
+    return Server(command, port, folder / f"gateway-{port}.log", {"VOXGATE_DATA": str(folder / f"data-{port}")})
 
 
 def free_port() -> int:
