@@ -14,7 +14,6 @@ a ClientRequest and sends a Reply; `voxgate say` does the same without a server.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -23,30 +22,29 @@ from dataclasses import dataclass
 from engines.errors import Interrupted, InvalidRequest, SpeechError
 from gateway.audio.encode import media_type
 from gateway.audio.rates import encoder_rate
+from gateway.decision import decide_now, flight_key
 from gateway.era import Era
 from gateway.failover import Spoken, no_engine
 from gateway.flight.across import Publishing, claim, follow
-from gateway.flight.flight import KEPT_BYTES, Abandoned, Flight, Listener, Piece
+from gateway.flight.flight import Abandoned, Flight, Listener, Piece
 from gateway.guards import Allowance, Guarded
 from gateway.limits.permit import FREE, Permit
 from gateway.player import Player
-from gateway.prepared import Decision, Prepared, with_draw
-from gateway.production import Production, key_of
+from gateway.prepared import Prepared
+from gateway.production import Production
 from gateway.record import Making, Served
 from gateway.refusals import NoEngine, OutOfTime
 from gateway.reply import EncodedStream, Reply
 from gateway.request import ClientRequest
 from gateway.runtime import Runtime
 from gateway.text.script import Script
-from policies.decide import cacheable, decide, degraded
+from policies.decide import degraded
 from policies.types import Plan, Snapshot
 
 #: no file larger than this is gathered for a client that does not take it in pieces: as much as the longest text makes
 #: at its natural speed, as mp3. Slow speech as wav would be gigabytes, and putting those together would stop everybody
 #: else.
 LARGEST_WHOLE_BYTES = 64_000_000
-#: bytes of a second of speech in a format that compresses: what an encoder gives at its highest rate
-COMPRESSED_BYTES = 12_000
 
 
 async def speak(
@@ -102,7 +100,7 @@ class Speech:
         """Prepare and plan: pure, and quick. A `script` that is given is spoken instead of the request's text."""
         began_s, era = runtime.clock.monotonic(), runtime.era
         prepared = era.preparing.prepare_script(request, script) if script else era.preparing.prepare(request)
-        snapshot, plan, keys = _decide(prepared, era, request_id)
+        snapshot, plan, keys = decide_now(prepared, era, request_id)
         served = Served(
             request_id=request_id,
             received=runtime.clock.now(),
@@ -200,7 +198,7 @@ class Speech:
             back = await self.era.somebody_returns(down, within_s)
             self.waited_s += self._elapsed_s() - since_s
             if back:
-                self.snapshot, self.plan, self.keys = _decide(self.prepared, self.era, self.served.request_id)
+                self.snapshot, self.plan, self.keys = decide_now(self.prepared, self.era, self.served.request_id)
                 self.served.plan = self.plan
             elif self.left_s <= 0:
                 raise _out_of_time()
@@ -319,20 +317,9 @@ class Speech:
         return Production(self.request, self.era, self.prepared, self.snapshot, self.plan, making, self._elapsed_s)
 
     def _flight_key(self) -> str:
-        """What requests must have in common to hear one making: all that makes it sound, and all that the plan and its
-        end depend on. Empty: nobody shares it, as it may be too long to be kept for who comes later.
-        """
-        ask, plan, plain = self.prepared.ask, self.plan, self.request.format in ("wav", "pcm", "flac")
-        expected_bytes = ask.audio_s * (self._rate * 2 if plain else COMPRESSED_BYTES)
-        if self.served.cache == "bypass" or expected_bytes > KEPT_BYTES:
+        if self.served.cache == "bypass":
             return ""
-        allowed = None if ask.allowed_engines is None else sorted(ask.allowed_engines)
-        engines = [
-            engine for engine in plan.preference if engine in self.snapshot.engines and engine in self.era.members
-        ]
-        clips = sorted(key_of(engine, self.prepared, self.snapshot, self.era) for engine in engines)
-        facts = (plan.rule, plan.terms, ask.only, ask.voice_asked, allowed, ask.deadline_ms, clips)
-        return hashlib.blake2b(repr(facts).encode(), key=self.prepared.spoken, digest_size=20).hexdigest()
+        return flight_key(self.request, self.prepared, self.snapshot, self.plan, self.era)
 
     @property
     def left_s(self) -> float:
@@ -350,15 +337,3 @@ class Speech:
 
 def _out_of_time() -> OutOfTime:
     return OutOfTime("the time allowed for this request is over before the speech was")
-
-
-def _decide(prepared: Prepared, era: Era, request_id: str) -> Decision:
-    """The plan for a request now, and the keys of the clips that may answer it."""
-    snapshot, policy = era.snapshot(), era.config.policy
-    if prepared.latest and prepared.latest.snapshot is snapshot and not policy.draws_lots:
-        return prepared.latest
-    ask = with_draw(prepared.ask, request_id) if policy.draws_lots else prepared.ask
-    plan = decide(ask, snapshot, policy)
-    keys = [key_of(engine, prepared, snapshot, era) for engine in cacheable(plan)]
-    prepared.latest = Decision(snapshot, plan, keys)
-    return prepared.latest

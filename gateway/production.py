@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from engines.contract import EngineInfo, SpeechRequest
 from gateway.audio.encode import finish_clip, open_encoder
 from gateway.audio.rates import encoder_rate
-from gateway.cache import Cache, Clip, clip_key
+from gateway.cache import Cache, Clip
+from gateway.decision import key_of
 from gateway.encoding import encode
 from gateway.era import Era
 from gateway.failover import Failover, Spoken
@@ -117,17 +118,3 @@ class Production:
         state = self.snapshot.engines.get(attempt.engine)
         chars = len(self.prepared.script.clauses[attempt.clause].text)
         return state.cost_per_1k_chars * chars / 1000 if state else 0.0
-
-
-def key_of(engine: str, prepared: Prepared, snapshot: Snapshot, era: Era) -> str:
-    """The cache key of one engine's clip: what is spoken, the engine's fingerprint, and its voice per language.
-
-    The languages are those of the clauses, as the engine is told them: a document in SSML may say it is in one and hold
-    another. An engine that is given no voice chooses one by the gender.
-    """
-    info = snapshot.engines[engine].info
-    target, version = prepared.target, info.version if info else ""
-    languages = dict.fromkeys(clause.language for clause in prepared.script.clauses)
-    voices = [target.voice_on(engine, language, info) for language in languages]
-    fingerprint = era.members[engine].fingerprint
-    return clip_key(prepared.spoken, f"{fingerprint}\0{version}\0{voices}\0{target.gender}")

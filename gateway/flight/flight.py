@@ -79,7 +79,7 @@ class Flight:
     @property
     def has_listeners(self) -> bool:
         """Is somebody in this process listening."""
-        return any(listener.counts for listener in self._listeners)
+        return any(listener.counts and not listener.broken_off for listener in self._listeners)
 
     # --- the making ---
 
@@ -138,20 +138,18 @@ class Flight:
         """Must the making wait until somebody has read. It never waits while a listener has nothing to hear: one who
         is too far behind the others is broken off instead."""
         bound = 0 if self._flights.crowded else KEPT_BYTES
-        hearing = [listener for listener in self._listeners if listener.counts] or self._listeners
+        listeners = [listener for listener in self._listeners if not listener.broken_off]
+        hearing = [listener for listener in listeners if listener.counts] or listeners
         if self._made_bytes - self._dropped_bytes <= bound or not hearing:
             return False
-        if all(self._lag_bytes(listener) for listener in hearing):
+        if all(listener.heard_bytes < self._made_bytes for listener in hearing):
             return True
-        for listener in self._listeners:
-            if self._lag_bytes(listener) > KEPT_BYTES:
+        for listener in listeners:
+            if self._made_bytes - listener.heard_bytes > KEPT_BYTES:
                 listener.broken_off = True
                 listener.news.set()
         self._drop()
         return False
-
-    def _lag_bytes(self, listener: Listener) -> int:
-        return 0 if listener.broken_off else self._made_bytes - listener.heard_bytes
 
     def _end(self, error: Exception | None) -> None:
         self._error, self.over = error, True

@@ -13,7 +13,7 @@ from gateway.flight.flight import Flight
 logger = logging.getLogger("voxgate.flight")
 
 #: bytes of all flights together that may wait for their listeners; beyond, engines wait for theirs
-HELD_BYTES = 256_000_000
+HELD_BYTES = 128_000_000
 #: seconds at the end for telling other processes that a speech will not be finished
 LAST_S = 1.0
 

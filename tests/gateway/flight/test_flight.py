@@ -132,7 +132,7 @@ async def test_what_might_end_otherwise_is_made_on_its_own(bench: Bench, other: 
 async def test_a_text_that_is_too_long_to_be_kept_is_made_for_one_alone(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.pipeline.KEPT_BYTES", 1000)
+    monkeypatch.setattr("gateway.decision.KEPT_BYTES", 1000)
     engine = Scripted()
     runtime = await bench.runtime({"a": engine})
     _, tasks = await crowd(runtime, 2)
@@ -481,6 +481,27 @@ async def test_a_laggard_is_broken_off_rather_than_holding_up_the_others(bench: 
     with pytest.raises(Interrupted, match="too slowly"):
         await reply.whole()
     assert reply.served.outcome == "interrupted"
+    await nothing_left(runtime, engine)
+
+
+@pytest.mark.usefixtures("small")
+async def test_one_who_was_broken_off_counts_no_longer(bench: Bench) -> None:
+    engine = Paced([chunk(value=value) for value in range(50)], free=0)
+    runtime = await bench.runtime({"a": engine}, policies=POLICIES + "defaults: {on_interruption: abort}\n")
+    replies = [asyncio.create_task(speak(client(runtime, "", "One.").request, runtime, f"{n}")) for n in range(2)]
+    await engine.waiting.wait()
+    engine.go.set()
+    slow, quick = [await reply for reply in replies]
+    assert quick.stream is not None
+    for _ in range(10):
+        await anext(quick.stream)
+    await _still(lambda: runtime.flights.held_bytes)
+    assert runtime.flights.held_bytes <= 4 * PIECE  # the engine waits for the one who is left
+    assert engine.open == 1
+    await quick.aclose()
+    assert engine.open == 0
+    with pytest.raises(Interrupted):
+        await slow.whole()
     await nothing_left(runtime, engine)
 
 

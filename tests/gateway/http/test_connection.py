@@ -172,7 +172,7 @@ def test_a_reader_who_is_too_slow_holds_the_engine_back(
     monkeypatch.setattr("gateway.flight.flight.KEPT_BYTES", 100_000)
     gateway = with_engine(ENDLESS, on_interruption="abort")
     with gateway.connection() as connection:
-        ask(connection)
+        ask(connection, sample_rate=48000)  # more than the kernel holds, before the engine is cut for never ending
         read_head(connection)
 
         def at_rest() -> bool:
