@@ -114,14 +114,17 @@ def add(name: str, directory: Path | None, **given: Any) -> None:
 def list_(directory: Path | None, as_json: bool) -> None:
     """List the keys: their names, what they may, and whether they still open the door. Never a key or its hash."""
     file = find_directory(directory, os.environ) / "keys.yaml"
-    keys, now = read_keys(file, os.environ).keys, datetime.now(UTC)
+    read, now = read_keys(file, os.environ), datetime.now(UTC)
+    keys = read.keys
+    states = {name: key.state(now) for name, key in read.keyring(Limits()).keys.items()}
     if as_json:
-        click.echo(json.dumps([_fields(name, key, now) for name, key in keys.items()], ensure_ascii=False))
+        told = [_fields(name, states[name], key) for name, key in keys.items()]
+        click.echo(json.dumps(told, ensure_ascii=False))
     elif not keys:
-        click.echo(f"no keys: `voxgate keys add NAME` writes the first into {file}")
+        click.echo(f"no keys in {file.parent}: `voxgate keys add NAME` makes the first")
     else:
         rows = [("NAME", "STATE", "ADMIN", "EXPIRES", "LIMITS AND WHAT IT MAY")]
-        rows += [_row(name, key, now) for name, key in keys.items()]
+        rows += [_row(name, states[name], key) for name, key in keys.items()]
         widths = [max(len(row[column]) for row in rows) for column in range(4)]
         for row in rows:
             click.echo(
@@ -171,24 +174,17 @@ def _check_names(directory: Path, voices: Iterable[str], engines: Iterable[str])
         raise click.ClickException(text)
 
 
-def _state(key: KeyEntry, now: datetime) -> str:
-    if key.revoked is not None:
-        return "revoked"
-    return "expired" if key.expires is not None and key.expires <= now else "active"
-
-
-def _fields(name: str, key: KeyEntry, now: datetime) -> dict[str, Any]:
+def _fields(name: str, state: str, key: KeyEntry) -> dict[str, Any]:
     """A key for programs; null: as gateway.yaml says, all, or never."""
-    told = key.model_dump(mode="json", exclude={"sha256"})
-    return {"name": name, "state": _state(key, now), **told}
+    return {"name": name, "state": state, **key.model_dump(mode="json", exclude={"sha256"})}
 
 
-def _row(name: str, key: KeyEntry, now: datetime) -> tuple[str, str, str, str, str]:
+def _row(name: str, state: str, key: KeyEntry) -> tuple[str, str, str, str, str]:
     may = [f"{limit} {value}" for limit, value in key.limits.model_dump(exclude_none=True).items()]
     lists = {"voices": key.voices, "engines": key.engines, "tags": key.tags or None}
     may += [f"{what} {','.join(names) or 'none'}" for what, names in lists.items() if names is not None]
     expires = _shown(key.expires) if key.expires else "never"
-    return name, _state(key, now), "admin" if key.admin else "-", expires, ", ".join(may)
+    return name, state, "admin" if key.admin else "-", expires, ", ".join(may)
 
 
 def _written(moment: datetime | None) -> str | None:

@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from io import StringIO
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,9 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from gateway.configuration.keys import KeysFile, type_keys
 from gateway.configuration.problems import ConfigError
-from gateway.configuration.yaml import parse_document, read_source
+from gateway.configuration.yaml import read_document, read_source
 
-_NEW = """# yaml-language-server: $schema=schema/keys.json
+_NEW = b"""# yaml-language-server: $schema=schema/keys.json
 #
 # API keys, as hashes: written by `voxgate keys`, read again by running gateways when it changes.
 version: 1
@@ -31,7 +31,7 @@ version: 1
 
 def read_keys(file: Path, environ: Mapping[str, str]) -> KeysFile:
     """The keys in a file that may be absent. Raises ConfigError with every problem of it."""
-    return _typed(_text(file), file, environ)
+    return _typed(_read(file), file, environ)
 
 
 def change_keys(file: Path, environ: Mapping[str, str], change: Callable[[CommentedMap, KeysFile], None]) -> None:
@@ -42,16 +42,16 @@ def change_keys(file: Path, environ: Mapping[str, str], change: Callable[[Commen
     """
     file = file.resolve()  # a link stays one, and its target is replaced
     with _alone(file.parent):
-        text = _text(file)
-        meant = _typed(text, file, environ)
+        written = _read(file)
+        meant = _typed(written, file, environ)
         yaml = YAML()
         yaml.preserve_quotes = True
         yaml.width = 4096  # no line is broken that a person did not break
-        whole = yaml.load(text)
+        whole = yaml.load(written)
         if not whole.get("keys"):
             whole["keys"] = CommentedMap()  # `keys: {}` would be gone on in braces
         change(whole["keys"], meant)
-        made = StringIO()
+        made = BytesIO()
         yaml.dump(whole, made)
         _typed(made.getvalue(), file, environ)
         _replace(file, made.getvalue())
@@ -71,15 +71,15 @@ def entry(fields: Mapping[str, Any]) -> CommentedMap:
     return made
 
 
-def _text(file: Path) -> str:
-    source = read_source(file, _NEW.encode())
+def _read(file: Path) -> bytes:
+    source = read_source(file, _NEW)
     if isinstance(source, str):
         raise OSError(errno.EIO, source, str(file))
-    return source.decode("utf-8-sig", "replace")
+    return source
 
 
-def _typed(text: str, file: Path, environ: Mapping[str, str]) -> KeysFile:
-    document = parse_document(text, str(file), environ)
+def _typed(written: bytes, file: Path, environ: Mapping[str, str]) -> KeysFile:
+    document = read_document(file, environ, written)
     typed = type_keys(document)
     if typed is None:
         raise ConfigError(document.problems)
@@ -97,7 +97,7 @@ def _alone(directory: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def _replace(file: Path, text: str) -> None:
+def _replace(file: Path, content: bytes) -> None:
     """Write the file whole or not at all, for its owner alone, or for whom it was readable before."""
     try:
         handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
@@ -105,8 +105,8 @@ def _replace(file: Path, text: str) -> None:
         raise _unwritable(error, file.parent) from None
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
             stream.flush()
             _look_like(file, stream.fileno())
             os.fsync(stream.fileno())

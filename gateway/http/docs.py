@@ -13,6 +13,7 @@ from litestar.exceptions import NotFoundException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
+    Components,
     Example,
     License,
     OpenAPIFormat,
@@ -23,6 +24,7 @@ from litestar.openapi.spec import (
     Operation,
     RequestBody,
     Schema,
+    SecurityScheme,
 )
 
 from gateway.audio.encode import media_type
@@ -111,6 +113,8 @@ ERROR_SCHEMA: Final = Schema(
 
 _ERRORS: Final = {
     "400": "The request is wrong, or no engine can do what it asks for.",
+    "401": "A key is needed, or this one is not valid.",
+    "403": "The key may not use this voice or engine, or none of those that could speak.",
     "404": "There is no such model.",
     "413": "The body is too large.",
     "500": "A fault of the gateway.",
@@ -172,7 +176,8 @@ class PlanOperation(Operation):
 
     def __post_init__(self) -> None:
         self.request_body = _speech_body()
-        self.responses = {**(self.responses or {}), **_error_responses({key: _ERRORS[key] for key in ("400", "404")})}
+        errors = _error_responses({status: _ERRORS[status] for status in ("400", "401", "403", "404")})
+        self.responses = {**(self.responses or {}), **errors}
 
 
 # --- how it is served ---
@@ -194,6 +199,8 @@ def openapi_config(version: str) -> OpenAPIConfig:
         title="Voxgate",
         version=version,
         description="A text-to-speech gateway: one endpoint in front of many engines, routed by policies.",
+        components=Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")}),
+        security=[{}, {"key": []}],  # none is needed where there are no keys
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
         use_handler_docstrings=True,
         render_plugins=[StaticPage(), JsonRenderPlugin(path="/openapi.json", media_type=MediaType.JSON)],

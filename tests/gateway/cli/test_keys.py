@@ -199,6 +199,17 @@ def test_a_wrong_file_is_told_with_places_and_left_alone(directory: Path) -> Non
         assert "keys.yaml:3:" in refused(directory, *args)
 
 
+def test_a_damaged_file_is_not_written_over(directory: Path) -> None:
+    (directory / "keys.yaml").write_bytes(b"version: 1\n# caf\xe9\n")
+    assert "keys.yaml:2:6: byte 0xe9 is not UTF-8" in refused(directory, "add", "app")
+
+
+def test_a_name_may_look_like_something_else(directory: Path) -> None:
+    for name in ("123", "true", "null", "2027-01-01", "旁白"):
+        made(directory, name)
+    assert list(listed(directory)) == ["123", "true", "null", "2027-01-01", "旁白"]
+
+
 def test_a_key_can_be_revoked_while_another_file_is_wrong(directory: Path) -> None:
     made(directory, "app")
     (directory / "policies.yaml").write_text("nonsense")

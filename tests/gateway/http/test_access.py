@@ -405,6 +405,17 @@ def test_rules_know_keys_by_their_names_and_tags(limited: Callable[..., httpx.Re
     assert limited("all", "/v1/plan", tags=["web"]).json()["rule"] == "of the web"
 
 
+def test_each_key_has_its_own_limits(server: Callable[..., Gateway]) -> None:
+    limits = "{data_dir: {data}, version: 1, limits: {requests_per_minute: 1}}"
+    gateway = server(
+        gateway=limits,
+        keys=keys(app="", free="limits: {requests_per_minute: 0}", more="limits: {requests_per_minute: 2}"),
+    )
+    for name, most in (("app", 1), ("more", 2), ("free", 4)):
+        statuses = [ask(gateway, "POST /v1/speech", bearer(name)).status_code for _ in range(4)]
+        assert statuses == [200] * most + [429] * (4 - most)
+
+
 # --- whose outcome, whose clip ---
 
 

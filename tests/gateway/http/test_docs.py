@@ -31,8 +31,9 @@ def test_the_schema_lists_every_operation_once(gateway: Gateway) -> None:
     }
     speech = schema["paths"]["/v1/speech"]["post"]
     assert "input" in speech["requestBody"]["content"]["application/json"]["schema"]["properties"]
-    assert {"200", "400", "413", "503"} <= set(speech["responses"])
+    assert {"200", "400", "401", "403", "413", "503"} <= set(speech["responses"])
     assert "audio/mpeg" in speech["responses"]["200"]["content"]
+    assert schema["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
 
 
 def test_the_page_lists_the_operations_and_asks_nobody_outside(gateway: Gateway) -> None:
