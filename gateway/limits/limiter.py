@@ -1,8 +1,8 @@
 """Admits requests within the limits of their keys. Knows nothing about HTTP, texts or engines.
 
-Whoever has no limits costs nothing. For others the shared buckets are asked; when those are away, this process goes on
-counting by itself, so that speech never fails because of what counts it. What a request took is put right where it was
-taken.
+Whoever has no limits costs nothing. For others the shared buckets are asked; while those are away, this process counts
+by itself, from what it saw of them last, so that speech never fails because of what counts it. What a request took is
+put right where it was taken. Its place in flight is held in both, so that neither's coming and going frees it.
 """
 
 from __future__ import annotations
@@ -80,33 +80,58 @@ class Limiter:
         """Take all or nothing; and where it was taken."""
         if self._shared is not None:
             try:
-                return self._shared, await self._shared.take(owner, draws, place)
+                taken = await self._shared.take(owner, draws, place)
             except BaseException as error:
                 if place is not None:  # it may be taken all the same, with the answer lost
                     self.aside(self._shared.leave(owner, place))
                 if not isinstance(error, Absent):
                     raise
+            else:
+                self._own.continue_from(owner, draws, taken.levels)
+                if place is not None and taken.granted:
+                    self._own.hold(owner, place)
+                return self._shared, taken
         return self._own, await self._own.take(owner, draws, place)
 
-    async def put_right(self, home: Buckets, call: Coroutine[Any, Any, None]) -> None:
-        """Make a call to where something was taken, without making anybody wait for it."""
-        if home is self._own:
-            await call  # never waits
-        else:
-            self.aside(call)
+    # What follows makes nobody wait: the own buckets never do, and the shared ones are told by the side.
 
-    def aside(self, call: Coroutine[Any, Any, None]) -> None:
+    async def correct(self, home: Buckets, owner: str, corrections: tuple[Correction, ...]) -> None:
+        """Put right what was taken at `home`."""
+        if home is self._own:
+            await self._own.correct(owner, corrections)
+        else:
+            self.aside(home.correct(owner, corrections))
+
+    def renew(self, owner: str, place: Place) -> asyncio.Task[None] | None:
+        """Go on holding a place, also where it was not held while the shared buckets were away; what does so there."""
+        self._own.hold(owner, place)
+        return self.aside(self._shared.renew(owner, place)) if self._shared is not None else None
+
+    async def leave(self, owner: str, place: Place, renewing: asyncio.Task[None] | None) -> None:
+        """Free a place; where it is just being renewed, after that."""
+        await self._own.leave(owner, place)
+        if self._shared is not None:
+            self.aside(_leave(self._shared, owner, place, renewing))
+
+    def aside(self, call: Coroutine[Any, Any, None]) -> asyncio.Task[None] | None:
         """Make a call that nobody waits for, and that may fail."""
         if len(self._aside) >= MOST_ASIDE:
             call.close()
-            return
+            return None
         task = asyncio.create_task(_unheard(call))
         self._aside.add(task)
         task.add_done_callback(self._aside.discard)
+        return task
 
     async def aclose(self) -> None:
         """Wait for what is under way: each call has a bound of its own."""
         await asyncio.gather(*self._aside)
+
+
+async def _leave(buckets: Buckets, owner: str, place: Place, renewing: asyncio.Task[None] | None) -> None:
+    if renewing is not None:
+        await asyncio.wait((renewing,))
+    await buckets.leave(owner, place)
 
 
 async def _unheard(call: Coroutine[Any, Any, None]) -> None:
@@ -123,20 +148,18 @@ class Admission:
         self._limiter, self._owner = limiter, owner
         self._buckets = buckets_of(limits)
         self._levels: dict[str, tuple[Bucket, Level]] = {}
-        self._before: dict[str, tuple[Bucket, Level]] = {}  # anything was spent
+        self._before: dict[str, tuple[Bucket, Level]] = {}  # before anything was spent
         self._place = Place(uuid.uuid4().hex, limits.in_flight) if limits.in_flight else None
-        self._place_home: Buckets | None = None
         self._renewal: asyncio.TimerHandle | None = None
+        self._renewing: asyncio.Task[None] | None = None
         self._spent: tuple[Buckets, list[Correction]] | None = None
 
     async def begin(self) -> None:
         """Take one request and a place, and look at the rest. Raises RateLimited."""
         draws = tuple(Draw(bucket, int(bucket.name == "requests")) for bucket in self._buckets)
-        home, taken = await self._limiter.take(self._owner, draws, self._place)
+        _, taken = await self._limiter.take(self._owner, draws, self._place)
         self._see(draws, taken)
-        if self._place is not None:
-            self._place_home = home
-            self._renew_later()
+        self._renew_later()
 
     async def spend(self, characters: int, audio_s: float) -> None:
         units = {"characters": characters, "audio": _audio_units(audio_s)}
@@ -160,7 +183,7 @@ class Admission:
         else:
             self._levels |= self._before
         if spent:
-            await self._limiter.put_right(home, home.correct(self._owner, tuple(spent)))
+            await self._limiter.correct(home, self._owner, tuple(spent))
 
     def headers(self) -> Headers:
         return limit_headers(self._levels.values())
@@ -173,9 +196,9 @@ class Admission:
     ) -> None:
         if self._renewal is not None:
             self._renewal.cancel()
-        if self._place is not None and self._place_home is not None:
-            home, self._place_home = self._place_home, None
-            await self._limiter.put_right(home, home.leave(self._owner, self._place))
+        place, self._place = self._place, None
+        if place is not None:
+            await self._limiter.leave(self._owner, place, self._renewing)
 
     def _see(self, draws: Sequence[Draw], taken: Taken) -> None:
         """Remember the levels for the headers. Raises RateLimited when nothing was granted."""
@@ -188,12 +211,12 @@ class Admission:
             raise RateLimited(message, retry_after_s=retry_after_s, headers=self.headers())
 
     def _renew_later(self) -> None:
-        self._renewal = asyncio.get_running_loop().call_later(RENEW_S, self._renew)
+        if self._place is not None:
+            self._renewal = asyncio.get_running_loop().call_later(RENEW_S, self._renew, self._place)
 
-    def _renew(self) -> None:
-        if self._place is not None and self._place_home is not None:
-            self._limiter.aside(self._place_home.renew(self._owner, self._place))
-            self._renew_later()
+    def _renew(self, place: Place) -> None:
+        self._renewing = self._limiter.renew(self._owner, place)
+        self._renew_later()
 
 
 def buckets_of(limits: Limits) -> tuple[Bucket, ...]:

@@ -1,4 +1,4 @@
-"""Limits kept in this process: where there is no Redis, and while it is away.
+"""Limits kept in this process: where there is no Redis, and while it is away, going on from what was last seen of it.
 
 Nothing here waits, so each call is one step. Knows nothing about which limits there are.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from gateway.clock import Clock
 from gateway.limits.buckets import LEASE_US, Correction, Draw, Place, Taken
-from gateway.limits.gcra import MICROSECONDS, corrected, level, settled, wait_us
+from gateway.limits.gcra import MICROSECONDS, Level, corrected, level, settled, wait_us
 
 #: buckets that may be kept before those that are full are looked for, and forgotten
 FIRST_SWEEP = 1024
@@ -34,7 +34,7 @@ class MemoryBuckets:
                 if draw.units:
                     self._keep(owner, draw.bucket.name, tat, now_us)
             if place is not None:
-                self._leases_us.setdefault(owner, {})[place.lease] = now_us + LEASE_US
+                self.hold(owner, place)
         levels = (
             level(draw.bucket, tat, now_us, wait) for draw, tat, wait in zip(draws, tats_us, waits_us, strict=True)
         )
@@ -47,7 +47,17 @@ class MemoryBuckets:
             tat_us = corrected(one.bucket, tat_us, now_us, one.at_us, one.taken, one.used)
             self._keep(owner, one.bucket.name, tat_us, now_us)
 
+    def continue_from(self, owner: str, draws: tuple[Draw, ...], levels: tuple[Level, ...]) -> None:
+        """Take over levels that others keep, so that nobody gets whole limits anew when those are away."""
+        now_us = self._now_us()
+        for draw, seen in zip(draws, levels, strict=True):
+            self._keep(owner, draw.bucket.name, now_us + seen.reset_us, now_us)
+
     async def renew(self, owner: str, place: Place) -> None:
+        self.hold(owner, place)
+
+    def hold(self, owner: str, place: Place) -> None:
+        """Hold a place for LEASE_S from now on, whether there is one or not."""
         self._leases_us.setdefault(owner, {})[place.lease] = self._now_us() + LEASE_US
 
     async def leave(self, owner: str, place: Place) -> None:

@@ -387,9 +387,8 @@ async def test_speech_goes_on_while_redis_is_killed_and_is_counted_together_agai
     for limiter in (here, there):
         await limiter.admit(one)
     redis_server.kill()
-    for limiter in (here, there):  # each by itself now
-        counted = [told(await limiter.admit(one))["remaining-requests"] for _ in range(4)]
-        assert counted == ["3", "2", "1", "0"]
+    for limiter, left in ((here, ["2", "1", "0"]), (there, ["1", "0"])):  # each by itself, from what it saw last
+        assert [told(await limiter.admit(one))["remaining-requests"] for _ in left] == left
         with pytest.raises(RateLimited):
             await limiter.admit(one)
     redis_server.start()
@@ -414,6 +413,28 @@ async def test_a_place_outlives_the_redis_that_kept_it(
     async with await limiter.admit(one):
         pass
     await limiter.aclose()
+
+
+async def test_a_place_is_held_whether_redis_goes_or_comes_back(
+    make_store: MakeStore, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.limits.limiter.RENEW_S", 0.01)
+    store = make_store(redis_server)
+    limiter, one = sharing(store), caller(in_flight=2)
+    async with await limiter.admit(one):
+        redis_server.kill()
+        await until(lambda: store.state == "down")
+        async with await limiter.admit(one):
+            with pytest.raises(RateLimited):
+                await limiter.admit(one)
+            redis_server.start()
+            with redis_server.client() as client:
+                await until(lambda: client.zcard("voxgate:limits:{key:one}:in-flight") == 2)
+            with pytest.raises(RateLimited):
+                await limiter.admit(one)
+    await limiter.aclose()
+    with redis_server.client() as client:
+        assert not client.keys("*limits*")
 
 
 @pytest.fixture
