@@ -41,6 +41,8 @@ from gateway.telemetry.logs import write_logs
 from gateway.telemetry.processes import VARIABLE as METRICS
 from gateway.telemetry.processes import shared_folder
 
+logger = logging.getLogger("voxgate.serve")
+
 #: how the processes of `--workers` learn which configuration they serve
 DIRECTORY = "VOXGATE_CONFIG"
 #: and where the first of them holds what they share
@@ -73,7 +75,7 @@ def command(directory: Path | None, host: str | None, port: int | None, workers:
         return
     os.environ[DIRECTORY] = str(directory.absolute())
     several = server("gateway.cli.serve:application", config, factory=True, workers=workers)
-    click.echo(f"voxgate {version('voxgate')} listens on {address(sock)} with {workers} processes", err=True)
+    announce(f"voxgate {version('voxgate')} listens on {address(sock)} with {workers} processes", config)
     with shared_folder(config.settings.data_dir / "run") as folder, hosting(config):
         os.environ[METRICS] = str(folder)
         Several(several, sockets=[sock]).run()
@@ -173,22 +175,31 @@ class Announcing(uvicorn.Server):
         await super().startup(sockets)
         if not self.started:
             return
-        click.echo(f"voxgate {version('voxgate')} listens on {self._address} (docs: {self._address}/docs)", err=True)
+        config, where = self._runtime.config, self._address
+        announce(f"voxgate {version('voxgate')} listens on {where} (docs: {where}/docs)", config)
         for name, state in self._runtime.board.snapshot().engines.items():
             words = [state.state.replace("_", " "), state.reason]
             said = "ready" if state.state == "up" else ": ".join(dict.fromkeys(word for word in words if word))
-            click.echo(f"  engine {name} is {said}", err=True)
+            announce(f"  engine {name} is {said}", config)
+
+
+def announce(line: str, config: Config) -> None:
+    """To whoever started it, or, where the log is for programs, as a line of it: there addresses lack their scheme."""
+    if config.settings.log.format == "json":
+        logger.info("%s", line.strip().replace("http://", ""))
+    else:
+        click.echo(line, err=True)
 
 
 def tell(config: Config) -> None:
     """Warnings of the configuration, what it asks for in vain, and that nobody can come in."""
     for warning in config.warnings:
-        click.echo(str(warning), err=True)
+        announce(str(warning), config)
     if lacking := tracing.advice(config.settings.tracing, os.environ):
-        click.echo(lacking, err=True)
+        announce(lacking, config)
     if config.needs_keys and not active(config.keys.keys.values(), datetime.now(UTC)):
         advice = "`voxgate keys add NAME` makes one, without a restart"
-        click.echo(f"no API key is valid, so that every request for speech is refused: {advice}", err=True)
+        announce(f"no API key is valid, so that every request for speech is refused: {advice}", config)
 
 
 def refuse_an_open_door(host: str, config: Config) -> None:

@@ -91,8 +91,8 @@ class Gateway:
     @property
     def url(self) -> str:
         """Where it says that it listens."""
-        found = re.search(r"listens on (http://\S+)", self.log)
-        return self._url or (found[1] if found else "")
+        found = re.search(r"listens on (?:http://)?([^\s\"]+)", self.log)
+        return self._url or (f"http://{found[1]}" if found else "")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Its status after a signal."""
