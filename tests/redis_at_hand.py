@@ -114,6 +114,7 @@ class RedisServer:
     def pause(self) -> None:
         """It keeps its connections, and the kernel takes new ones for it, but it answers nothing."""
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)  # from now on; a signal takes its time
 
     def resume(self) -> None:
         self.process.send_signal(signal.SIGCONT)

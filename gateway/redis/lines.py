@@ -69,6 +69,11 @@ class Lines:
         self._opening: set[asyncio.Task[None]] = set()
         self.open = 0
 
+    @property
+    def all_open(self) -> bool:
+        """Are there as many as there may be."""
+        return self.open >= MOST_LINES
+
     async def take(self) -> Line:
         """A line for one call; `give` or `discard` it afterwards. Raises the error of an opening that failed."""
         while self._free:

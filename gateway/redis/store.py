@@ -36,6 +36,8 @@ T = TypeVar("T")
 FIRST_PROBE_S, LAST_PROBE_S = 1.0, 5.0
 #: a Redis that stayed well this many seconds has its failures forgotten
 FORGET_S = 30.0
+#: seconds between two times that the event loop tells apart: uvloop counts milliseconds
+TICK_S = 0.001
 #: turns that the event loop gets when a budget is over, to read a reply that has come already: under load the time may
 #: have gone by in this process
 LAST_TURNS = 8
@@ -69,7 +71,7 @@ class Store:
         self._calls: set[asyncio.Task[Any]] = set()
         self._probing: asyncio.Task[None] | None = None
         self._epoch = 0  # changes so far
-        self._well_since_s = -math.inf
+        self._well_since_s = self._heard_s = -math.inf
         self._wait_s = FIRST_PROBE_S
         self._told: set[str] = set()
 
@@ -108,7 +110,7 @@ class Store:
             raise Absent(self.reason)
         patience = _patience.get() if within_s is None else None
         allowed_s = within_s if within_s is not None else patience.left_s if patience else self.budget_s
-        if allowed_s <= 0:
+        if allowed_s < TICK_S:
             raise Absent("the request's time for Redis is spent")
         loop = asyncio.get_running_loop()
         began_s, epoch = loop.time(), self._epoch
@@ -127,14 +129,17 @@ class Store:
             if patience:
                 patience.left_s -= loop.time() - began_s
         if not task.done() or task.cancelled():
-            # with less time than the budget, or behind other calls on all lines, it is not Redis that is late
-            if allowed_s >= self.budget_s and (line or not self._lines.open):
+            # with little time left, or behind other calls on all lines, it is not Redis that is late; nor when others
+            # heard of it meanwhile: then this reply is a large one, or this process has too much to do
+            late = allowed_s > self.budget_s / 2 and (line or not self._lines.all_open)
+            if late and self._heard_s <= began_s:
                 self._note(no_answer(allowed_s), epoch)
             self.failed += 1
             raise Absent("no answer in time")
         if error := task.exception():
             self.failed += 1
             raise self._blame(error, epoch) from error
+        self._heard_s = loop.time()
         return task.result()
 
     def script(self, lua: str) -> Script:

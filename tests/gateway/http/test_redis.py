@@ -115,7 +115,7 @@ def test_a_paused_redis_is_waited_for_once_and_taken_up_again(redis_server: Redi
     try:
         assert gateway.speech(input="another text").status_code == 200
         assert len(waits) == 1
-        assert redis_of(gateway) == {"state": "down", "reason": "no answer within 200 ms"}
+        assert redis_of(gateway)["state"] == "down"
         assert gateway.speech(input="a third text").status_code == 200
         assert gateway.speech().headers["x-voxgate-cache"] == "hit"
         assert len(waits) == 1

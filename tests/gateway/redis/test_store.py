@@ -97,6 +97,26 @@ async def test_a_paused_redis_costs_one_budget_and_then_nothing(
     assert await get(store, "k") is None
 
 
+async def test_one_slow_reply_among_quick_ones_is_absent_for_its_call_alone(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    store = make_store(shared_redis.url, budget_ms=50)
+    await store.start()
+
+    async def slow(client: Redis) -> Any:
+        return await client.blpop(["nothing"], 5)
+
+    late = asyncio.create_task(store.call(slow, within_s=0.5))
+    while not late.done():
+        await get(store, "k", within_s=5)
+    with pytest.raises(Absent):
+        await late
+    assert store.state == "up"
+    with pytest.raises(Absent):
+        await store.call(slow)
+    assert store.state == "down"  # nobody else heard of it meanwhile
+
+
 async def test_a_request_waits_for_all_its_calls_together(shared_redis: RedisServer, make_store: MakeStore) -> None:
     store = make_store(shared_redis.url, budget_ms=200)
     await store.start()
