@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from gateway.configuration.settings import Limits
+from gateway.request import ClientRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +22,16 @@ class Caller:
     expires: datetime | None = None
     #: whose clips, where they are not shared: the name, and which key of that name. Not the key, and no way to it
     tenant: str = ""
+
+    def ask(self, request: ClientRequest) -> ClientRequest:
+        """The same request, asked by this caller. One from nobody in particular stays as it is."""
+        if not self.name:
+            return request
+        return replace(
+            request,
+            key=self.name,
+            tenant=self.tenant,
+            tags=request.tags | self.tags,
+            allowed_voices=self.voices,
+            allowed_engines=self.engines,
+        )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from engines.contract import Emotion
-from gateway.keys import Caller
 from policies.fields import Format
 
 __all__ = ["FORMATS", "ClientRequest", "Format", "InputType"]
@@ -39,16 +38,3 @@ class ClientRequest:
     tenant: str = ""  # whose clips, where they are not shared
     allowed_voices: frozenset[str] | None = None  # what the key may ask for; None: every voice
     allowed_engines: frozenset[str] | None = None
-
-    def asked_by(self, caller: Caller) -> ClientRequest:
-        """The same request, from somebody. What needs no key is from nobody in particular, and stays as it is."""
-        if not caller.name:
-            return self
-        return replace(
-            self,
-            key=caller.name,
-            tenant=caller.tenant,
-            tags=self.tags | caller.tags,
-            allowed_voices=caller.voices,
-            allowed_engines=caller.engines,
-        )

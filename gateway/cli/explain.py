@@ -18,7 +18,7 @@ from gateway.configuration.load import Config
 from gateway.configuration.problems import ConfigError, Problem, near
 from gateway.configuration.standing import idle_snapshot
 from gateway.configuration.yaml import Document, parse_document
-from gateway.explain import explain
+from gateway.explain import explain, why_not_earlier
 from gateway.request import FORMATS, ClientRequest
 from policies.board_file import BoardFile, snapshot_from
 from policies.explain import render
@@ -53,8 +53,12 @@ def command(text: str, directory: Path | None, as_json: bool, board: Path | None
         speed=asked["speed"],
         input_type=asked["input_type"],
     )
-    plan, passed = explain(_asked_by(asked["key"], request, config), config, _snapshot(config, board))
-    click.echo(json.dumps(plan, ensure_ascii=False) if as_json else render(plan, passed), nl=as_json)
+    request, snapshot = _asked_by(asked["key"], request, config), _snapshot(config, board)
+    plan = explain(request, config, snapshot)
+    if as_json:
+        click.echo(json.dumps(plan, ensure_ascii=False))
+    else:
+        click.echo(render(plan, why_not_earlier(request, config, snapshot)), nl=False)
     if not plan["steps"]:
         raise click.exceptions.Exit(1)
 
@@ -62,7 +66,7 @@ def command(text: str, directory: Path | None, as_json: bool, board: Path | None
 def _asked_by(key: str, request: ClientRequest, config: Config) -> ClientRequest:
     """The request as the key of that name would make it, expired or not; one that is not there yet may everything."""
     if key in config.keys.keys:
-        return request.asked_by(config.keys.keys[key].caller)
+        return config.keys.keys[key].caller.ask(request)
     if key:
         text = (
             f"voxgate: there is no key {key!r}: planned as for one that may everything; {near(key, config.keys.keys)}"

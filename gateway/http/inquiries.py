@@ -38,7 +38,7 @@ def inquiry_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
         caller = identify(request.scope, runtime.config, runtime.clock)
         body = await read_body(request.scope, request.receive, limits.max_body_bytes)
         asked, _ = parse_speech(body, limits.max_chars)
-        return explain(asked.asked_by(caller), runtime.config, runtime.board.snapshot())[0]
+        return explain(caller.ask(asked), runtime.config, runtime.board.snapshot())
 
     @get(
         ["/speech/{request_id:str}", "/audio/speech/{request_id:str}"],

@@ -74,7 +74,7 @@ class SpeechEndpoint:
         request_id = request_id_of(scope)
         body = await read_body(scope, receive, self._max_body_bytes)
         request, ignored = parse_speech(body, self._max_chars)
-        request = request.asked_by(caller)
+        request = caller.ask(request)
         accept = header(scope, b"accept")
         as_json = accept is not None and b"json" in accept and prefers_json(accept.decode("latin-1"))
         # A body that ends with the connection, as HTTP/1.0's do, looks complete when it was cut: it gets a length.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from gateway.keyring import Key, Keyring, digest_of, new_key
 from gateway.keys import Caller
+from gateway.request import ClientRequest
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -53,3 +55,17 @@ def test_a_door_that_was_closed_once_stays_closed() -> None:
     assert keys.on
     assert keys.renewed(Keyring()).on
     assert keys.renewed(Keyring()).renewed(Keyring()).find(b"vg_one") is None
+
+
+def test_a_request_becomes_that_of_its_caller() -> None:
+    request = ClientRequest(input="one", tags=frozenset({"mine"}))
+    assert Caller().ask(request) is request
+    caller = Caller("app", voices=frozenset({"v"}), engines=frozenset({"e"}), tags=frozenset({"web"}), tenant="t")
+    assert caller.ask(request) == replace(
+        request,
+        key="app",
+        tenant="t",
+        tags=frozenset({"mine", "web"}),
+        allowed_voices=frozenset({"v"}),
+        allowed_engines=frozenset({"e"}),
+    )

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -573,20 +572,3 @@ def test_requests_while_keys_change_are_answered_by_old_keys_or_new_ones(server:
         over.set()
         thread.join(20)
     assert set(seen) == {200, 401}
-
-
-def test_a_request_keeps_what_its_key_may_in_its_own_form() -> None:
-    from gateway.keys import Caller
-    from gateway.request import ClientRequest
-
-    asked = ClientRequest(input="one", tags=frozenset({"mine"}))
-    assert asked.asked_by(Caller()) is asked
-    caller = Caller("app", voices=frozenset({"v"}), engines=frozenset({"e"}), tags=frozenset({"web"}), tenant="t")
-    assert asked.asked_by(caller) == replace(
-        asked,
-        key="app",
-        tenant="t",
-        tags=frozenset({"mine", "web"}),
-        allowed_voices=frozenset({"v"}),
-        allowed_engines=frozenset({"e"}),
-    )
