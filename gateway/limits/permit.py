@@ -19,7 +19,8 @@ class Permit(Protocol):
 
     async def settle(self, audio_s: float, *, spoken: bool) -> None:
         """Correct what was spent by what was really spoken, in seconds. Not `spoken`: nothing came of it, and all that
-        was spent is given back. Once for each `spend`; without one, nothing happens. Does not wait for Redis."""
+        was spent is given back. It may come after the block: what goes on for others when its own client
+        has left is paid at its end. Once for each `spend`; without one, nothing happens. Does not wait for Redis."""
 
     def headers(self) -> Headers:
         """What is left of the limits, as it was last seen: `x-ratelimit-*`."""
