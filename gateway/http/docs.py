@@ -119,6 +119,7 @@ _ERRORS: Final = {
     "413": "The body is too large.",
     "500": "A fault of the gateway.",
     "502": "All engines failed; another try is useless (x-should-retry: false).",
+    "429": "A limit of the key is reached: try again after retry-after; x-ratelimit-* tell what is left.",
     "503": "All engines are busy: try again after retry-after. Or none is there: x-should-retry: false.",
     "504": "No audio within the time allowed.",
 }
@@ -131,6 +132,9 @@ _HEADERS: Final = {
     "x-voxgate-attempts": "How many tries of engines it took until the first audio.",
     "x-voxgate-degraded": "Present when a preferred engine was passed over: engine: reason.",
     "x-voxgate-ignored": "Fields of the body that mean nothing here.",
+    "x-ratelimit-limit-requests": "Requests a minute, where they are limited; the same for -characters.",
+    "x-ratelimit-remaining-requests": "How many of them are left; the same for -characters.",
+    "x-ratelimit-reset-requests": "When all of them will be back, such as 20ms or 6m0s; the same for -characters.",
     "x-sample-rate": "Hz.",
     "server-timing": "Milliseconds until the first audio, or in all for a clip from the cache.",
 }

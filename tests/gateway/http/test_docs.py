@@ -31,7 +31,7 @@ def test_the_schema_lists_every_operation_once(gateway: Gateway) -> None:
     }
     speech = schema["paths"]["/v1/speech"]["post"]
     assert "input" in speech["requestBody"]["content"]["application/json"]["schema"]["properties"]
-    assert {"200", "400", "401", "403", "413", "503"} <= set(speech["responses"])
+    assert {"200", "400", "401", "403", "413", "429", "503"} <= set(speech["responses"])
     assert "audio/mpeg" in speech["responses"]["200"]["content"]
     assert schema["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
 
