@@ -21,7 +21,7 @@ from policies.fields import Names
 
 #: what stands in a file that is not there
 NO_KEYS = b"version: 1\n"
-#: names stand in logs, metrics and in Redis: no white space, no punctuation that means something there
+#: names stand in logs and in Redis: no white space, no punctuation that means something there
 _NAME = re.compile(r"\w[\w.-]{0,63}")
 
 

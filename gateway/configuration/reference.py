@@ -69,7 +69,7 @@ _KEYS: tuple[tuple[str, str, type[BaseModel]], ...] = (
         "takes effect in running gateways within a second.",
         KeysFile,
     ),
-    ("keys.NAME", "One key. Its name stands in logs, metrics and policies; the key itself stands nowhere.", KeyEntry),
+    ("keys.NAME", "One key. Its name stands in logs and policies; the key itself stands nowhere.", KeyEntry),
     ("keys.NAME.limits", "Unset: as `limits` of gateway.yaml says. 0: no limit.", KeyLimits),
 )
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 
 from gateway.configuration import reference, schema
-from gateway.generated import Files, commands, errors, stale, write
+from gateway.generated import Files, commands, errors, metrics, stale, write
 
 
 def files(root: Path) -> Files:
     """Every generated file, by its path. `root`: where documents are read of which only a part is generated."""
-    return {**schema.files(), **reference.files(), **commands.files(), **errors.files(root)}
+    return {**schema.files(), **reference.files(), **commands.files(), **errors.files(root), **metrics.files(root)}
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
