@@ -15,11 +15,6 @@ from policies.policy import Share, When
 from policies.types import HASHES, Ask, EngineState, Snapshot
 
 
-def holds(when: When, ask: Ask, snapshot: Snapshot) -> bool:
-    """Whether all given conditions hold; none given always hold."""
-    return all(CONDITIONS[name].holds(value, ask, snapshot) for name, value in when.given)
-
-
 def why_not(when: When, ask: Ask, snapshot: Snapshot) -> str:
     """The first condition that does not hold, and what was found instead; empty when all hold."""
     for name, value in when.given:

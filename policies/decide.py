@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from policies.conditions import holds
 from policies.orders import ORDERS, Ranked, figure
 from policies.policy import Policy, Terms
 from policies.types import Ask, EngineState, Plan, Skip, SkipCode, Snapshot, Step
@@ -33,11 +32,12 @@ def decide(ask: Ask, snapshot: Snapshot, policy: Policy) -> Plan:
     snapshot = out_of_rotation(snapshot, policy)
     if ask.only:
         return _plan("", [Ranked(ask.only, "named by the request")], policy.defaults, ask, snapshot, policy)
-    for rule, terms in policy.ruled:
-        if holds(rule.when, ask, snapshot):
-            ranked = ORDERS[terms.order](rule.use, ask, snapshot)
-            return _plan(rule.name, _with_last_resort(ranked, policy), terms, ask, snapshot, policy)
-    return _plan("", _with_last_resort([], policy), policy.defaults, ask, snapshot, policy)
+    place = policy.index.first(ask, snapshot)
+    if place is None:
+        return _plan("", _with_last_resort([], policy), policy.defaults, ask, snapshot, policy)
+    rule, terms = policy.ruled[place]
+    ranked = ORDERS[terms.order](rule.use, ask, snapshot)
+    return _plan(rule.name, _with_last_resort(ranked, policy), terms, ask, snapshot, policy)
 
 
 def degraded(plan: Plan, spoke: str, failed: Sequence[tuple[str, str]] = ()) -> str:

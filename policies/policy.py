@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
@@ -25,6 +25,9 @@ from policies.across import find_across
 from policies.fields import MIN_ONE, Formats, Languages, Milliseconds, Name, Names, Some, Thresholds, some
 from policies.hours import HoursField
 from policies.strict import Typed, details, refused
+
+if TYPE_CHECKING:
+    from policies.index import Index
 
 Order = Literal["listed", "weighted", "fastest", "least_busy", "cheapest", "spread"]
 
@@ -211,6 +214,13 @@ class Policy(Typed):
     def ruled(self) -> tuple[tuple[Rule, Terms], ...]:
         """Each rule with its terms over the defaults, merged once."""
         return tuple((rule, self.defaults.under(rule)) for rule in self.rules)
+
+    @cached_property
+    def index(self) -> Index:
+        """Finds the rule that decides; made once."""
+        from policies.index import Index  # at use: it knows the conditions, and those know what a policy is
+
+        return Index(self.rules)
 
     @cached_property
     def draws_lots(self) -> bool:

@@ -22,6 +22,11 @@ def test_a_name_that_is_not_known_is_told_with_near_ones_or_that_there_are_none(
     assert near_names(name, known) == said
 
 
+def test_among_very_many_names_the_near_ones_are_found_by_how_they_begin() -> None:
+    many = [f"voice-{number:05}" for number in range(20_000)]
+    assert near_names("voice-1234x", many).startswith("near names: voice-12")
+
+
 def test_where_none_is_near_the_common_ones_are_the_examples() -> None:
     assert near_names("xyz", ["aa", "bb", "cc"], common=("cc",)) == "no near names; known: cc, …"
     assert near_names("bbb", ["aa", "bb", "cc"], common=("cc",)) == "near names: bb"

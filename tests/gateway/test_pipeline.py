@@ -362,7 +362,7 @@ async def test_a_clients_deadline_ends_the_request_and_hurts_no_engine(bench: Be
 async def test_explain_gives_the_same_plan_and_speaks_nothing(bench: Bench) -> None:
     engine = Scripted([chunk()])
     runtime = await bench.runtime({"a": engine, "b": Scripted([chunk()])})
-    plan, _ = explain(request("你好。Hello."), runtime.config, runtime.board.snapshot())
+    plan = explain(request("你好。Hello."), runtime.config, runtime.board.snapshot())
     assert (plan["rule"], plan["voice"], plan["chars"]) == ("everything", "narrator", 9)
     assert plan["clauses"] == [{"text": "你好。", "language": "zh"}, {"text": "Hello.", "language": "en"}]
     assert [(step["engine"], step["voice"]) for step in plan["steps"]] == [("a", "a-voice"), ("b", "b-en")]
