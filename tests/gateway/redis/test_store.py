@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -189,6 +190,39 @@ async def test_a_replica_is_read_and_says_so(
     await until(lambda: not store.reason)
 
 
+async def test_a_redis_that_cannot_write_to_its_disk_is_read_and_says_so(
+    make_redis: Callable[..., RedisServer], make_store: MakeStore, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    server = make_redis("save 3600 1", f"dir {data}")
+    store = make_store(server.url)
+    await put(store, "k", "v")
+    data.rmdir()
+    with server.client() as client:
+        client.bgsave()
+        await until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
+        with pytest.raises(Absent, match="disk"):
+            await put(store, "k", "w")
+        assert (store.state, store.reason[:11]) == ("up", "read-only: ")
+        assert await get(store, "k") == b"v"
+        client.config_set("stop-writes-on-bgsave-error", "no")
+    await until(lambda: not store.reason)
+
+
+async def test_a_user_without_permission_is_told_as_that(
+    make_redis: Callable[..., RedisServer], make_store: MakeStore
+) -> None:
+    server = make_redis("user limited on >secret ~other:* +@all")
+    url = server.url.replace("127.0.0.1", "limited@127.0.0.1")
+    store = make_store(url, {"PASSWORD": "secret"}, password_env="PASSWORD")
+    await store.start()
+    assert (store.state, store.reason[:15]) == ("up", "not permitted: ")
+    allowed = make_store(url, {"PASSWORD": "secret"}, password_env="PASSWORD", prefix="other:")
+    await allowed.start()
+    assert (allowed.state, allowed.reason) == ("up", "")
+
+
 @pytest.mark.parametrize("environ", [{}, {"PASSWORD": "wrong"}])
 async def test_a_wrong_password_is_told_without_it(
     make_redis: Callable[..., RedisServer],
@@ -257,3 +291,44 @@ async def test_a_server_that_answers_nonsense_is_down(make_store: MakeStore, say
         assert store.state == "down"
         with pytest.raises(Absent):
             await get(store, "k")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("LOADING Redis is loading the dataset in memory", "it is loading its data"),
+        ("BUSY Redis is busy running a script", "it is busy with a script"),
+        ("MASTERDOWN Link with MASTER is down", "it is a replica that has lost its primary"),
+        ("MOVED 3999 10.0.0.9:6381", "it is a cluster: "),
+        ("CLUSTERDOWN Hash slot not served", "it is a cluster: "),
+        ("NOAUTH Authentication required.", "it wants a password, "),
+    ],
+)
+async def test_a_server_that_can_do_nothing_now_is_down_and_why(make_store: MakeStore, error: str, reason: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        greeted = False
+        while True:
+            try:
+                line = await reader.readline()
+            except ConnectionError:
+                line = b""
+            if not line:
+                writer.close()
+                over.set()
+                return
+            if line.startswith(b"*"):  # a command begins
+                writer.write(b"-" + error.encode() + b"\r\n" if greeted else b"%1\r\n$5\r\nproto\r\n:3\r\n")
+                greeted = True
+
+    over = asyncio.Event()
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        store = make_store(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(Absent):
+            await get(store, "k")
+        assert store.state == "down"
+        assert store.reason.startswith(reason)
+        await over.wait()  # whatever went wrong on a line, it is not used again
+        over.clear()
+        assert (await store._probe()).reason == store.reason
+        await over.wait()
+        await store.aclose()
