@@ -18,6 +18,7 @@ from pathlib import Path
 from bench.added import measure_added
 from bench.client import BadAnswer
 from bench.configuration import write_configuration
+from bench.decisions import measure_decisions
 from bench.fallback import measure_fallback
 from bench.hits import cores, measure_hits
 from bench.misses import measure_misses
@@ -76,6 +77,7 @@ GROUPS: dict[str, Callable[[Path, Extent], list[Figure]]] = {
     "start": start,
     "gateway": one_gateway,
     "redis": lambda folder, extent: measure_shared(folder, extent.rounds, extent.seconds),
+    "decisions": lambda folder, _: measure_decisions(folder),
     "fallback": lambda folder, _: measure_fallback(folder),
     "streams": lambda folder, _: measure_streams(folder),
     "overload": lambda folder, extent: measure_overload(folder, extent.overload_s),

@@ -266,7 +266,7 @@ class Limited(_Around):
                 work_s += time.perf_counter() - self._resumed
                 if not audio_s:
                     raise EngineFault(f"{self.of.name} ended without audio")
-                row.measured(first_audio_s=first_audio_s, work_s=work_s, audio_s=audio_s)
+                row.measured(first_audio_s=first_audio_s, work_s=work_s, audio_s=audio_s, estimated_s=visit.clause_s)
                 line.spoke(visit, clock.monotonic())
         except BaseException:
             line.leave(visit)

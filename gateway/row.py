@@ -61,6 +61,7 @@ class Row:
     mute_since_s: float | None = None
     first_audio_s: float | None = None
     real_time_factor: float | None = None
+    stretch: float = 1.0  # audio that it gives for each second that was estimated
     measured_at_s: float = -math.inf
     # the view made last, and what it was made from
     _view: EngineState | None = field(default=None, repr=False)
@@ -139,13 +140,18 @@ class Row:
             self.cooling_until_s, self.last_fault = until_s, reason
             self.since, self._view = self.clock.now(), None
 
-    def measured(self, *, first_audio_s: float, work_s: float, audio_s: float) -> None:
-        """A clause was spoken well: `work_s` is the time the engine took, waiting for the listener left out."""
+    def measured(self, *, first_audio_s: float, work_s: float, audio_s: float, estimated_s: float = 0.0) -> None:
+        """A clause was spoken well: `work_s` is the time the engine took, waiting for the listener left out.
+
+        `estimated_s`: seconds of audio that were expected; 0: nothing was.
+        """
         now_s = self.clock.monotonic()
         stale = now_s - self.measured_at_s > STALE_S
         self.first_audio_s = _average(None if stale else self.first_audio_s, first_audio_s)
         if audio_s > 0:
             self.real_time_factor = _average(None if stale else self.real_time_factor, work_s / audio_s)
+        if estimated_s > 0:
+            self.stretch = _average(None if stale else self.stretch, audio_s / estimated_s)
         self.measured_at_s, self._view = now_s, None
         for watcher in self.watchers:
             watcher.worked(self.name, work_s, audio_s)
@@ -208,6 +214,7 @@ class Row:
             wait_s=wait_s,
             first_audio_s=self.first_audio_s if fresh else None,
             real_time_factor=self.real_time_factor if fresh else None,
+            stretch=self.stretch if fresh else 1.0,
             cost_per_1k_chars=self.cost_per_1k_chars,
             reason=reason,
             since=self.since,

@@ -51,6 +51,7 @@ class BoardEngine(Typed):
     wait_s: Amount | None = None
     first_audio_s: Amount | None = None
     real_time_factor: Amount | None = None
+    stretch: Amount = 1.0
     cost_per_1k_chars: Amount | None = None
     reason: str = ""
     since: Moment | None = None
@@ -109,6 +110,7 @@ def _engine_fields(state: EngineState) -> dict[str, Any]:
         "wait_s": state.wait_s,
         "first_audio_s": state.first_audio_s,
         "real_time_factor": state.real_time_factor,
+        "stretch": state.stretch,
         "cost_per_1k_chars": state.cost_per_1k_chars,
         "reason": state.reason,
         "since": None if state.since is None else state.since.isoformat(),
@@ -130,6 +132,7 @@ def _over(state: EngineState, given: BoardEngine) -> EngineState:
         wait_s=given.wait_s,
         first_audio_s=given.first_audio_s,
         real_time_factor=given.real_time_factor,
+        stretch=given.stretch,
         cost_per_1k_chars=state.cost_per_1k_chars if cost is None else cost,
         reason=given.reason,
         since=given.since,

@@ -67,6 +67,7 @@ class EngineState:
     wait_s: float | None = None  # until a newcomer's turn, where the line is known; None: worked out from the numbers
     first_audio_s: float | None = None  # recent average, without waiting in the queue
     real_time_factor: float | None = None  # seconds of work per second of audio
+    stretch: float = 1.0  # seconds that its speech lasts for each one that was estimated
     cost_per_1k_chars: float = 0.0
     reason: str = ""  # why it is not up, for people
     since: datetime | None = None
@@ -85,7 +86,7 @@ class EngineState:
         ahead = self.busy + self.queued - self.slots + 1
         if ahead <= 0:
             return 0.0
-        return ahead / max(self.slots, 1) * (self.real_time_factor or 0.0) * audio_s
+        return ahead / max(self.slots, 1) * (self.real_time_factor or 0.0) * audio_s * self.stretch
 
     def expected_first_audio_s(self, audio_s: float) -> float | None:
         """Seconds to the first audio of a new request; None when never measured."""
@@ -100,7 +101,7 @@ class EngineState:
         each waits now and then for a slot.
         """
         slower = 1 + 1 / max(self.slots, 1) if clauses and self.busy else 1.0
-        return max(self.first_audio_s or 0.0, (self.real_time_factor or 0.0) * audio_s * slower)
+        return max(self.first_audio_s or 0.0, (self.real_time_factor or 0.0) * audio_s * self.stretch * slower)
 
 
 @dataclass(frozen=True, slots=True)
