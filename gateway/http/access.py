@@ -14,7 +14,6 @@ says nothing cannot be told from a program here; whoever puts one in front needs
 Knows nothing about how keys are stored.
 """
 
-import functools
 import ipaddress
 import logging
 from typing import Final
@@ -63,7 +62,7 @@ def require_admin(scope: HTTPScope | Scope, config: Config, clock: Clock) -> Non
     """Let pass who may see details of engines. Raises Unauthorized for who sent no valid key, and Forbidden."""
     if not sees_details(scope, config, clock):
         identify(scope, config, clock)
-        raise Forbidden("this needs an admin key: its operator makes one by `voxgate keys add NAME --admin`")
+        raise Forbidden("this needs an admin key: the gateway's operator makes one by `voxgate keys add NAME --admin`")
 
 
 def presented_key(scope: HTTPScope | Scope) -> bytes | None:
@@ -78,7 +77,7 @@ def presented_key(scope: HTTPScope | Scope) -> bytes | None:
 def is_local(scope: HTTPScope | Scope) -> bool:
     """Does the request come from a program on this machine. Behind a trusted proxy, the address is the one it names."""
     client = scope.get("client")  # none: a unix socket
-    if client and not _is_loopback(client[0]):
+    if client and client[0] != "127.0.0.1" and not _is_loopback(client[0]):  # the usual one without a look at it
         return False
     return not any(name in _PASSED_ON and not _names_loopback(name, value) for name, value in scope["headers"])
 
@@ -99,7 +98,6 @@ def _names_loopback(name: bytes, value: bytes) -> bool:
     return name in _ADDRESSES and all(_is_loopback(one.strip()) for one in value.decode("latin-1").split(","))
 
 
-@functools.lru_cache(256)
 def _is_loopback(address: str) -> bool:
     try:
         parsed = ipaddress.ip_address(address)
