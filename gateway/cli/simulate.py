@@ -18,11 +18,10 @@ from pathlib import Path
 
 import click
 
-from engines.errors import near_names
 from engines.registry import Registry
 from gateway.cli.options import config_option, configured, json_option
 from gateway.configuration.load import Config, find_directory, read_config
-from gateway.configuration.problems import ConfigError
+from gateway.configuration.problems import ConfigError, near
 from gateway.configuration.standing import idle_snapshot
 from gateway.configuration.yaml import read_source
 from gateway.served_log.line import Line
@@ -30,6 +29,7 @@ from gateway.served_log.log import SECRET
 from gateway.served_log.reading import LogReader
 from gateway.served_log.seal import Seal
 from gateway.served_log.secret import read_secret
+from gateway.simulation.asks import looks_at_texts
 from gateway.simulation.pace import Disorder, Pace, Survey
 from gateway.simulation.replay import Replay, build_world, in_order
 from gateway.simulation.report import report
@@ -105,7 +105,7 @@ def command(
     registry, config = configured(find_directory(directory, os.environ))
     new = candidate(config, registry, instead)
     for name in assume.keys() - config.engines.keys() - new.engines.keys():
-        advice = near_names(name, sorted({*config.engines, *new.engines}))
+        advice = near(name, {*config.engines, *new.engines})
         raise click.BadParameter(f"there is no engine {name!r}; {advice}", param_hint="--assume")
     with ExitStack() as stack:
         readers = [stack.enter_context(LogReader(path)) for path in files]
@@ -116,7 +116,8 @@ def command(
             replay.add(line)
         replay.finish()
         log.progress.finish()
-    found = {"log": {"unreadable": log.unreadable, "sealed": log.sealed}, **report(replay)}
+    sealed = log.sealed if looks_at_texts(config.policy) or looks_at_texts(new.policy) else 0
+    found = {"log": {"unreadable": log.unreadable, "sealed": sealed}, **report(replay)}
     click.echo(json.dumps(found, ensure_ascii=False) if as_json else show(found), nl=as_json)
 
 

@@ -35,8 +35,8 @@ FLUSH_EVERY_S = 1.0
 LONGEST_QUEUE = 20_000
 #: lines made at a stretch, and the pause after them (seconds): the interpreter is the loop's in between
 STRETCH, PAUSE_S = 32, 0.001
-#: bytes written at once
-BATCH_BYTES = 1_000_000
+#: bytes written at once: a part of the smallest file there may be, a megabyte
+BATCH_BYTES = 250_000
 #: seconds that the end of the gateway waits for the last lines
 CLOSE_WITHIN_S = 5.0
 

@@ -13,6 +13,7 @@ from gateway.request import ClientRequest
 from gateway.served_log.line import Line
 from gateway.served_log.seal import Seal, hidden
 from gateway.target import find_target
+from policies.policy import Policy, When
 from policies.types import Ask
 
 
@@ -71,3 +72,13 @@ class Asks:
         seal = self._seals.get(sealed.partition("-")[0])
         opened = seal.open(sealed) if seal else None
         return hidden(sealed) if opened is None else opened
+
+
+def looks_at_texts(policy: Policy) -> bool:
+    """Does any rule choose by the hash of a text."""
+    return any(terms.order == "spread" or _by_text(rule.when) for rule, terms in policy.ruled)
+
+
+def _by_text(when: When) -> bool:
+    shared = when.share is not None and when.share.by == "text"
+    return shared or (when.not_ is not None and _by_text(when.not_))

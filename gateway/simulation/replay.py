@@ -81,7 +81,7 @@ def in_order(lines: Iterable[Line], disorder_s: float) -> Iterator[Line]:
         came_s = line.received.timestamp()
         latest_s = max(latest_s, came_s)
         heapq.heappush(held, (came_s, count, line))
-        while held[0][0] <= latest_s - disorder_s:
+        while held and held[0][0] < latest_s - disorder_s:
             yield heapq.heappop(held)[2]
     while held:
         yield heapq.heappop(held)[2]

@@ -19,6 +19,7 @@ def report(replay: Replay) -> dict[str, Any]:
         "last": None if replay.last is None else replay.last.isoformat(),
         "fidelity": _fidelity(found),
         "changes": _changes(found),
+        "cost_difference": round(found.candidate.cost - found.baseline.cost, 6),
         "recorded": _tally(found.recorded),
         "baseline": _world(found.baseline, replay.baseline, replay.span_s),
         "candidate": _world(found.candidate, replay.candidate, replay.span_s),

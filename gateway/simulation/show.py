@@ -76,16 +76,21 @@ def _who(one: Mapping[str, str]) -> str:
 
 def _sums(report: Mapping[str, Any]) -> list[tuple[str, ...]]:
     worlds = report["recorded"], report["baseline"], report["candidate"]
-    rows: list[tuple[str, ...]] = [("", "recorded", "now", "new")]
+    rows: list[tuple[str, ...]] = [("", "recorded", "now", "new", "")]
     for title, key in (("spoken", "spoken"), ("from the cache", "from_cache"), ("degraded", "degraded")):
-        rows.append((title, *(f"{one[key]:,}" for one in worlds)))
+        rows.append((title, *(f"{one[key]:,}" for one in worlds), ""))
     for why in dict.fromkeys(why for one in worlds for why in one["unserved"]):
-        rows.append((f"unserved: {why}", *(f"{one['unserved'].get(why, 0):,}" for one in worlds)))
-    rows.append(("cost", *(f"{one['cost']:,.4g}" for one in worlds)))
+        rows.append((f"unserved: {why}", *(f"{one['unserved'].get(why, 0):,}" for one in worlds), ""))
+    rows.append(("cost", *(f"{one['cost']:,.4g}" for one in worlds), _difference(worlds[1]["cost"], worlds[2]["cost"])))
     for title, key in (("wait for a slot", "wait_s"), ("first audio", "first_audio_s")):
         for part in ("p50", "p95"):
-            rows.append((f"{title}, {part}", *(_seconds(one.get(key, {}).get(part)) for one in worlds)))
+            rows.append((f"{title}, {part}", *(_seconds(one.get(key, {}).get(part)) for one in worlds), ""))
     return rows
+
+
+def _difference(now: float, new: float) -> str:
+    percent = f" ({100 * (new - now) / now:+.3g} %)" if now else ""
+    return f"{new - now:+,.4g}{percent}"
 
 
 def _engines(now: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, ...]]:

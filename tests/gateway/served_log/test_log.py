@@ -1,4 +1,4 @@
-"""Lines are written beside the requests: soon, all of them, without the texts, and no request suffers when they are not."""
+"""Lines are written beside the requests: soon, all of them, without texts; no request suffers when they cannot be."""
 
 from __future__ import annotations
 
