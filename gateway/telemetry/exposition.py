@@ -52,7 +52,7 @@ class Exposition:
     async def text(self, accept: str) -> tuple[bytes, str]:
         """The answer and its media type: Prometheus' own text, or OpenMetrics where that is asked for."""
         gauges = self._gauges()
-        # in a thread: it is some ten milliseconds of work, and somebody may be speaking
+        # in a thread: files are read, and with many engines it is milliseconds of work while somebody may be speaking
         return await asyncio.to_thread(self._text, gauges, accept)
 
     def _text(self, gauges: list[Sample], accept: str) -> tuple[bytes, str]:

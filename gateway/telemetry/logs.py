@@ -8,6 +8,7 @@ because libraries put those of their servers into messages. Knows nothing about 
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import re
 import sys
@@ -33,17 +34,22 @@ LAST_LINES_S = 2.0
 def write_logs(settings: Log) -> None:
     """Everything to stderr from now on: our own loggers from `level` on, those of libraries from warnings on."""
     root = logging.getLogger()
-    for old in root.handlers[:]:
-        root.removeHandler(old)
-        old.close()
-    root.addHandler(Lines(Json() if settings.format == "json" else Text()))
+    form = Json() if settings.format == "json" else Text()
+    if lines := _lines():
+        lines[0].setFormatter(form)
+    else:
+        root.handlers[:] = [Lines(form)]
     root.setLevel(logging.WARNING)
     logging.getLogger("voxgate").setLevel(settings.level.upper())
 
 
 def lines_left_out() -> int:
     """How many lines of this process were left out so far."""
-    return sum(handler.left_out for handler in logging.getLogger().handlers if isinstance(handler, Lines))
+    return sum(lines.left_out for lines in _lines())
+
+
+def _lines() -> list[Lines]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, Lines)]
 
 
 class Text(logging.Formatter):
@@ -104,16 +110,21 @@ def _all_clean(value: Any) -> Any:
 
 
 class Lines(logging.Handler):
-    """Formats a line where it is logged and leaves the writing to a thread. `left_out`: lines nobody had room for."""
+    """Formats a line where it is logged and leaves the writing to a thread. `left_out`: lines nobody had room for.
 
-    def __init__(self, formatter: logging.Formatter, stream: IO[str] | None = None, most: int = WAITING_LINES) -> None:
+    `stream` takes bytes, unbuffered. Not sys.stderr itself: its lock, held by a thread that a stalled pipe holds up,
+    would make the interpreter abort when it ends.
+    """
+
+    def __init__(
+        self, formatter: logging.Formatter, stream: IO[bytes] | None = None, most: int = WAITING_LINES
+    ) -> None:
         super().__init__()
         self.setFormatter(formatter)
         self.left_out = 0
-        self._stream = sys.stderr if stream is None else stream
-        self._waiting: queue.Queue[str | None] = queue.Queue(most)
-        self._writer = threading.Thread(target=self._write, name="log", daemon=True)
-        self._writer.start()
+        self._stream = _stderr() if stream is None else stream
+        self._waiting: queue.Queue[str] = queue.Queue(most)
+        threading.Thread(target=self._work, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -133,19 +144,30 @@ class Lines(logging.Handler):
         self.flush()
         super().close()
 
-    def _write(self) -> None:
-        """Thread: write what waits, flushing when nothing more does."""
+    def _work(self) -> None:
+        """Thread: write what waits, and how much could not."""
         told = 0
         while True:
-            line = self._waiting.get()
-            try:
-                print(line, file=self._stream, flush=self._waiting.empty())
-                if told != self.left_out:
-                    told, lost = self.left_out, self.left_out - told
-                    print(self.format(_left_out(lost)), file=self._stream, flush=True)
-            except (OSError, ValueError):  # stderr is closed, or its disk is full
-                self.left_out += 1
+            self._write(self._waiting.get())
+            if (lost := self.left_out - told) > 0:
+                told += lost
+                self._write(self.format(_left_out(lost)))
             self._waiting.task_done()
+
+    def _write(self, line: str) -> None:
+        rest = memoryview(f"{line}\n".encode())
+        try:
+            while rest:
+                if not (written := self._stream.write(rest)):
+                    raise BlockingIOError
+                rest = rest[written:]
+        except (OSError, ValueError):  # stderr is closed, its disk is full, or it is full and never waits
+            self.left_out += 1
+
+
+def _stderr() -> IO[bytes]:
+    """Where stderr goes; nowhere when the gateway was started without one."""
+    return open(os.dup(sys.stderr.fileno()) if sys.stderr else os.devnull, "wb", buffering=0)
 
 
 def _left_out(lines: int) -> logging.LogRecord:

@@ -12,6 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli import voxgate
+from gateway.cli.options import read_config
+from gateway.cli.serve import tell
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -134,8 +136,8 @@ def test_check_of_a_directory_that_is_not_there_names_init(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("place", ["gateway.yaml", "environment"])
-def test_check_says_what_traces_need_that_is_not_installed(
-    directory: Path, monkeypatch: pytest.MonkeyPatch, place: str
+def test_check_and_serve_say_what_traces_need_that_is_not_installed(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
 ) -> None:
     if place == "environment":
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")
@@ -147,6 +149,8 @@ def test_check_says_what_traces_need_that_is_not_installed(
     checked = run("check", "--config", str(directory))
     assert checked.exit_code == 0
     assert "pip install 'voxgate[otel]'" in checked.stderr
+    tell(read_config(directory))
+    assert "pip install 'voxgate[otel]'" in capsys.readouterr().err
 
 
 # --- explain ---
