@@ -136,10 +136,10 @@ def candidate(config: Config, registry: Registry, instead: Mapping[str, Path]) -
 
 
 def seals(beside: Sequence[Path]) -> dict[str, Seal]:
-    """The secrets that lie beside these files, by their names. Raises OSError for one that cannot be used."""
+    """The secrets that lie beside these files and may be read, by their names. Raises OSError for one that is none."""
     found = {}
     for path in beside:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, PermissionError):
             seal = Seal(read_secret(path.with_name(SECRET)))
             found[seal.name] = seal
     return found

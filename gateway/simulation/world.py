@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from engines.errors import SpeechError
+from gateway.failover import no_engine
 from gateway.record import HEDGED
 from gateway.served_log.line import Line
 from gateway.simulation.station import Station
@@ -26,8 +27,6 @@ from policies.types import Ask, Plan, Snapshot
 
 #: codes of attempts that were no failures of the engine: full, which is simulated, or outrun
 NO_FAILURE = frozenset({"busy", HEDGED})
-#: codes after which no other engine is tried
-FINAL = frozenset({"invalid_request", "refused"})
 #: clips whose maker in the simulation is not the recorded one: so many are remembered
 MOVED = 200_000
 
@@ -59,6 +58,12 @@ class _Trip:
     result: Result
     steps: deque[str]
     failed: list[tuple[str, str]] = field(default_factory=list)  # engine and code
+
+    @property
+    def is_over(self) -> bool:
+        """Did an engine say that no other may try."""
+        code = self.failed[-1][1] if self.failed else ""
+        return code == "invalid_request" or (code == "refused" and not self.plan.terms.allow_refused_fallback)
 
 
 class World:
@@ -133,7 +138,7 @@ class World:
     def _try(self, trip: _Trip, now_s: float) -> None:
         """Go to the engines that are left, until one speaks, or one takes its time to fail."""
         allowed_s = trip.plan.terms.first_audio_ms / 1000
-        while trip.steps and not (trip.failed and trip.failed[-1][1] in FINAL):
+        while trip.steps and not trip.is_over:
             engine = trip.steps.popleft()
             station = self.stations[engine]
             station.advance(now_s)
@@ -162,9 +167,8 @@ class World:
         result.done = True
 
     def _give_up(self, trip: _Trip) -> None:
-        codes = [code for _, code in trip.failed] or [skip.code for skip in trip.plan.skipped]
-        waits = next((code for code in codes if code in ("busy", "cooling", "too_slow")), "")
-        trip.result.why = waits or (codes[-1] if codes else "no engine")
+        codes = [code for _, code in trip.failed] or [no_engine(trip.plan, []).code]
+        trip.result.why = "busy" if "busy" in codes else codes[-1]
         trip.result.done = True
 
     def _degrade(self, result: Result, plan: Plan, failed: list[tuple[str, str]]) -> None:
@@ -186,7 +190,10 @@ class World:
 
 
 def _failure(line: Line, engine: str) -> tuple[str, float] | None:
-    """The code with which the engine failed this request, and the seconds it took; None when it did not."""
+    """The code with which the engine failed this request, and the seconds it took; None when it did not, or not before
+    it was heard."""
+    if engine == line.engine:
+        return None
     tries = [one for one in line.attempts if one.engine == engine and one.error not in NO_FAILURE]
     if not tries or not all(one.error for one in tries):
         return None

@@ -56,7 +56,7 @@ def test_an_engine_that_was_down_is_down() -> None:
 
 def test_an_engine_that_failed_a_request_fails_it_again_after_the_same_time() -> None:
     attempts = (tried("a", 0.0, 1.0, "engine_fault"), tried("a", 1.0, 3.0, "engine_fault"), tried("b", 3.0, 4.0))
-    failed, other = serve(world(), line("1", attempts=attempts), line("2", at_s=1.0))
+    failed, other = serve(world(), line("1", attempts=attempts, engine="b"), line("2", at_s=1.0))
     assert (failed.engine, failed.first_audio_s, failed.degraded_code) == ("b", 3.5, "engine_fault")
     assert (other.engine, other.wait_s) == ("a", 2.0)
 
@@ -68,8 +68,21 @@ def test_one_that_failed_once_and_spoke_then_did_not_fail() -> None:
 
 
 def test_a_refusal_is_final() -> None:
-    (result,) = serve(world(), line(attempts=(tried("a", error="refused"),), engine=""))
+    refused = line(attempts=(tried("a", error="refused"),), engine="")
+    (result,) = serve(world(), refused)
     assert (result.engine, result.why) == ("", "refused")
+    (result,) = serve(world(policy({"name": "all", "use": ["a", "b"], "allow_refused_fallback": True})), refused)
+    assert result.engine == "b"
+
+
+def test_one_that_broke_off_after_it_was_heard_is_heard_again() -> None:
+    (result,) = serve(world(), line(attempts=(tried("a", error="engine_fault", audio_s=1.0),), outcome="interrupted"))
+    assert result.engine == "a"
+
+
+def test_nobody_is_told_by_the_code_that_a_client_gets() -> None:
+    (result,) = serve(world(), line(board={"a": down(), "b": down()}, engine=""))
+    assert (result.engine, result.why) == ("", "unavailable")
 
 
 @pytest.mark.parametrize("error", ["busy", "hedged"])
@@ -85,7 +98,7 @@ def test_who_comes_while_an_engine_is_failing_another_keeps_its_place_in_time() 
     )
     first, second, third = serve(
         world(by),
-        line("1", attempts=(tried("a", 0.0, 2.0, "engine_fault"),)),
+        line("1", attempts=(tried("a", 0.0, 2.0, "engine_fault"),), engine="b"),
         line("2", at_s=1.0, tags=("b",)),
         line("3", at_s=3.0, tags=("b",)),
     )
