@@ -33,6 +33,8 @@ from gateway.commons.host import Host
 from gateway.configuration.load import Config, find_directory
 from gateway.configuration.settings import Log
 from gateway.http.app import create_app
+from gateway.http.connection import Connection
+from gateway.http.room import take_files
 from gateway.keyring import active
 from gateway.runtime import Runtime
 from gateway.shared import hosted
@@ -61,6 +63,7 @@ def command(directory: Path | None, host: str | None, port: int | None, workers:
     directory = find_directory(directory, os.environ)
     registry, config = configured(directory)
     log(config.settings.log)
+    take_files()
     listen = config.settings.listen
     host, port, workers = host or listen.host, listen.port if port is None else port, workers or listen.workers
     refuse_an_open_door(host, config)
@@ -154,6 +157,7 @@ def server(app: Litestar | str, config: Config, **more: object) -> uvicorn.Confi
     trusted = config.settings.listen.trusted_proxies
     return uvicorn.Config(
         app,
+        http=Connection,
         log_config=None,
         access_log=False,
         server_header=False,

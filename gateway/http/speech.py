@@ -11,6 +11,7 @@ from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from engines.errors import Busy
 from gateway.http.access import identify
 from gateway.http.body import header, read_body
 from gateway.http.departure import Departure
@@ -18,6 +19,7 @@ from gateway.http.docs import SpeechOperation
 from gateway.http.ids import request_id_of
 from gateway.http.permits import keep_permit
 from gateway.http.responses import collect, send_stream, send_whole, speech_headers, speech_json
+from gateway.http.room import most_at_once
 from gateway.http.wire import parse_speech
 from gateway.keys import Caller
 from gateway.limits.permit import Permit
@@ -54,8 +56,11 @@ class SpeechEndpoint:
         self._runtime = runtime
         self._max_body_bytes = runtime.config.settings.input.max_body_bytes
         self._max_chars = runtime.config.settings.input.max_chars
+        self._most_at_once = most_at_once()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._runtime.in_flight >= self._most_at_once:
+            raise Busy(f"the gateway works on {self._most_at_once} requests already: try again soon", retry_after_s=1.0)
         self._runtime.in_flight += 1
         try:
             with self._runtime.patience():

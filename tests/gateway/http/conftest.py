@@ -20,6 +20,7 @@ from engines.registry import Registry
 from gateway import hooks
 from gateway.configuration.load import load_config
 from gateway.http.app import create_app
+from gateway.http.connection import Connection
 from gateway.runtime import Runtime
 
 GATEWAY = "version: 1\ndata_dir: {data}\n"
@@ -88,6 +89,7 @@ class Gateway:
     probe: Probe
     loop: asyncio.AbstractEventLoop
     client: httpx.Client
+    server: uvicorn.Server
 
     @property
     def url(self) -> str:
@@ -136,7 +138,7 @@ def running(directory: Path, **files: str) -> Iterator[Gateway]:
             runtime = Runtime.build(config, registry, look_every_s=0.05)
             settings = uvicorn.Config(
                 create_app(runtime),
-                http="httptools",
+                http=Connection,
                 lifespan="on",
                 log_config=None,
                 access_log=False,
@@ -165,7 +167,7 @@ def running(directory: Path, **files: str) -> Iterator[Gateway]:
             assert server.up.wait(20)
             port = listening.getsockname()[1]
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-                yield Gateway(port, runtime, probe, loop, client)
+                yield Gateway(port, runtime, probe, loop, client, server)
         finally:
             if parts:
                 parts[0][1].should_exit = True

@@ -3,6 +3,7 @@
 import http.client
 import json
 import logging
+import resource
 import socket
 import threading
 import time
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from gateway.http import connection as connection_module
+from gateway.http import room
 from gateway.telemetry.logs import facts_of
 
 from .conftest import Gateway
@@ -51,6 +54,44 @@ def eventually(gateway: Gateway, holds: Callable[[], bool]) -> bool:
     while not (answer := holds()) and time.monotonic() < until:
         gateway.client.get("/livez")
     return answer
+
+
+def test_a_head_that_does_not_come_ends_the_connection(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "HEAD_WITHIN_S", 0.1)
+    for begun in (b"", b"GET /livez HTTP/1.1\r\nhost: x\r\nx-slow: "):
+        with gateway.connection() as connection:
+            connection.sendall(begun)
+            assert connection.recv(1024) == b""
+
+
+def test_the_head_of_a_second_request_has_its_time_too(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "HEAD_WITHIN_S", 0.1)
+    with gateway.connection() as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nhost: x\r\n\r\nGET /livez HTTP/1.1\r\nx-slow: ")
+        assert b"200 OK" in read_all(connection)
+
+
+def test_a_request_whose_head_has_come_is_not_hurried(
+    with_engine: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "HEAD_WITHIN_S", 0.05)
+    gateway = with_engine("{kind: fault, of: {kind: tone}, mode: slow, delay_s: 0.3}")
+    with gateway.connection() as connection:
+        ask(connection)
+        assert b"200 OK" in read_head(connection)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_takes_nothing_any_more_is_dropped(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    monkeypatch.setattr(connection_module, "TAKE_WITHIN_S", 0.3)
+    with gateway.connection() as connection:
+        ask(connection, input="one two three four five " * 400, stream=stream, cache="bypass")
+        read_head(connection)
+        ours, served = connection.getsockname(), gateway.server.server_state.connections
+        assert any(one.client == ours for one in list(served))  # type: ignore[union-attr]
+        assert eventually(gateway, lambda: all(one.client != ours for one in list(served)))  # type: ignore[union-attr]
 
 
 def test_a_client_that_leaves_before_the_first_byte_stops_the_engine(with_engine: Callable[..., Gateway]) -> None:
@@ -229,3 +270,30 @@ def test_a_body_that_never_ends_is_given_up(gateway: Gateway, monkeypatch: pytes
     with gateway.connection() as connection:
         connection.sendall(b"POST /v1/speech HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{")
         assert connection.recv(1000).startswith(b"HTTP/1.1 408 ")
+
+
+def test_beyond_what_one_process_works_on_requests_are_told_so_at_once_and_it_stays_alive(
+    with_engine: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "MOST_AT_ONCE", 2)
+    gateway = with_engine(SILENT)
+    with gateway.connection() as one, gateway.connection() as two:
+        for number, connection in enumerate((one, two)):
+            ask(connection, input=f"text {number}")
+        assert eventually(gateway, lambda: gateway.runtime.in_flight == 2)
+        refused = gateway.speech()
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "busy")
+        assert refused.headers["retry-after"] == "1"
+        assert gateway.client.get("/livez").status_code == 200
+    assert eventually(gateway, lambda: gateway.runtime.in_flight == 0)
+
+
+def test_as_many_files_are_taken_as_there_may_be() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        assert room.most_at_once() == 192
+        room.take_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(hard, room.ENOUGH_FILES), hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
