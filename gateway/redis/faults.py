@@ -83,6 +83,8 @@ def _why_not_reached(error: BaseException) -> str:
             return "it does not answer in time"
         if isinstance(cause, OSError) and cause.errno:
             return f"it cannot be reached: {os.strerror(cause.errno)}" if cause.errno > 0 else "its host is not known"
+        if type(cause) is OSError:  # asyncio's, for a host with several addresses
+            return "it cannot be reached"
     return "it closed the connection"
 
 

@@ -22,7 +22,7 @@ from gateway.configuration.redis_url import read_redis_url
 from gateway.configuration.settings import Redis as Settings
 
 #: lines at the same time: Redis works on one command at once, and a call is short
-MOST_LINES = 32
+MOST_LINES = 16
 #: seconds that connecting, TLS and the greeting may take together
 OPEN_S = 1.0
 #: bytes read at once: a clip in one or two steps instead of in pieces of 32 kB
@@ -62,7 +62,8 @@ class Line:
 class Lines:
     """Up to MOST_LINES open lines; who finds none free waits in line for one."""
 
-    def __init__(self, connect: Callable[[], AbstractConnection], failed: Callable[[Exception], None]) -> None:
+    def __init__(self, connect: Callable[[], AbstractConnection], failed: Callable[[Exception, float], None]) -> None:
+        """`failed` is told why a line could not be opened, and since when, on the loop's clock, that was tried."""
         self._connect, self._failed = connect, failed
         self._free: list[Line] = []
         self._waiting: deque[asyncio.Future[Line]] = deque()
@@ -132,12 +133,12 @@ class Lines:
             task.add_done_callback(self._opening.discard)
 
     async def _open(self) -> None:
-        line = Line(self._connect())
+        line, began_s = Line(self._connect()), asyncio.get_running_loop().time()
         try:
             await line.open()
         except Exception as error:
             self._refuse(error)
-            self._failed(error)
+            self._failed(error, began_s)
         else:
             self.add(line)
 

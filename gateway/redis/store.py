@@ -70,8 +70,8 @@ class Store:
         self._lines = Lines(self._connect, self._no_line)
         self._calls: set[asyncio.Task[Any]] = set()
         self._probing: asyncio.Task[None] | None = None
-        self._epoch = 0  # changes so far
-        self._well_since_s = self._heard_s = -math.inf
+        # times on the loop's clock: of the last change, of the last recovery, of the last reply
+        self._changed_s = self._well_since_s = self._heard_s = -math.inf
         self._wait_s = FIRST_PROBE_S
         self._told: set[str] = set()
 
@@ -81,7 +81,7 @@ class Store:
 
     async def aclose(self) -> None:
         self.state, self.reason = "down", "this gateway is stopping"
-        self._epoch += 1  # what calls find out from now on says nothing
+        self._changed_s = math.inf  # what calls find out from now on says nothing
         tasks = [*self._calls, *([self._probing] if self._probing else [])]
         for task in tasks:
             task.cancel()
@@ -113,7 +113,7 @@ class Store:
         if allowed_s < TICK_S:
             raise Absent("the request's time for Redis is spent")
         loop = asyncio.get_running_loop()
-        began_s, epoch = loop.time(), self._epoch
+        began_s = loop.time()
         line: list[Line] = []
         task = asyncio.create_task(self._run(command, line))
         self._calls.add(task)
@@ -133,12 +133,12 @@ class Store:
             # heard of it meanwhile: then this reply is a large one, or this process has too much to do
             late = allowed_s > self.budget_s / 2 and (line or not self._lines.all_open)
             if late and self._heard_s <= began_s:
-                self._note(no_answer(allowed_s), epoch)
+                self._note(no_answer(allowed_s), began_s)
             self.failed += 1
             raise Absent("no answer in time")
         if error := task.exception():
             self.failed += 1
-            raise self._blame(error, epoch) from error
+            raise self._blame(error, began_s) from error
         self._heard_s = loop.time()
         return task.result()
 
@@ -164,22 +164,22 @@ class Store:
 
     # --- how it is ---
 
-    def _blame(self, error: BaseException, epoch: int) -> Absent:
-        """Draw the conclusions from a call, begun in `epoch`, that failed."""
+    def _blame(self, error: BaseException, began_s: float) -> Absent:
+        """Draw the conclusions from a call that failed."""
         fault = judge(error)
         if fault.extent != "once":
-            self._note(fault, epoch)
+            self._note(fault, began_s)
         elif fault.reason not in self._told and len(self._told) < MOST_TOLD:
             self._told.add(fault.reason)
             logger.warning("Redis: %s (%s)", fault.reason, str(error)[:TOLD_CHARS])
         return Absent(fault.reason)
 
-    def _no_line(self, error: Exception) -> None:
-        self._note(of_opening(error), self._epoch)
+    def _no_line(self, error: Exception, began_s: float) -> None:
+        self._note(of_opening(error), began_s)
 
-    def _note(self, fault: Fault, epoch: int) -> None:
+    def _note(self, fault: Fault, began_s: float) -> None:
         """What a call found out; one begun before the last change says nothing about now."""
-        if epoch == self._epoch and (fault.extent == "gone" or not self.reason):
+        if began_s >= self._changed_s and (fault.extent == "gone" or not self.reason):
             self._become(fault)
 
     def _become(self, fault: Fault | None) -> None:
@@ -187,7 +187,7 @@ class Store:
         state: Literal["up", "down"] = "down" if fault and fault.extent == "gone" else "up"
         reason = fault.reason if fault else ""
         if (state, bool(reason)) != (self.state, bool(self.reason)):
-            self._epoch += 1
+            self._changed_s = asyncio.get_running_loop().time()
             self.since = self._clock.now()
             if state == "down":
                 logger.warning("Redis is not used: %s; speech goes on without it", reason)

@@ -58,6 +58,20 @@ async def test_a_redis_that_is_not_there_is_down_and_why(make_store: MakeStore, 
         await get(store, "k")
 
 
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("unix:///nowhere/socket", "it cannot be reached: No such file or directory"),
+        ("redis://localhost:1", "it cannot be reached"),
+    ],
+)
+async def test_a_redis_that_cannot_be_found_is_down_and_why(make_store: MakeStore, url: str, reason: str) -> None:
+    store = make_store(url)
+    await store.start()
+    assert store.state == "down"
+    assert store.reason.startswith(reason)
+
+
 async def test_it_is_taken_up_again_by_itself_and_each_change_is_logged_once(
     redis_server: RedisServer, make_store: MakeStore, caplog: pytest.LogCaptureFixture
 ) -> None:
