@@ -39,6 +39,7 @@ class Member:
     returning: bool = True  # a start is on its way, or will be in a moment
     keeper: asyncio.Task[None] | None = None
     users: int = 0  # requests that may speak with it
+    awaiting: int = 0  # of these, how many wait until it is up again
     leaves: bool = False  # no new request does
     deserted: asyncio.Event = field(default_factory=asyncio.Event)  # it leaves, and nobody speaks with it any more
 
@@ -54,6 +55,11 @@ class Member:
     def row(self) -> Row:
         """What is known about it; on the board while it is in rotation."""
         return self.guarded.row
+
+    @property
+    def has_place(self) -> bool:
+        """Will one more who waits for its return find a slot, or a place in its line."""
+        return self.awaiting < self.row.slots.limit + self.row.slots.queue
 
     @property
     def state(self) -> EngineState:
@@ -94,11 +100,20 @@ def cost_of(entry: EngineEntry, info: EngineInfo) -> float:
 
 
 async def somebody_returns(members: Sequence[Member], within_s: float) -> bool:
-    """Wait until one of these engines, which was lost, is up again; False when none is on its way, or too late."""
+    """Wait until one of these engines, which was lost, is up again; False when none is on its way, or too late.
+
+    No more wait for an engine than will find a place there; who comes later is told so at once.
+    """
     if any(member.up.is_set() for member in members):  # a stream may break just before the loss is noticed
         await first_of([member.lost for member in members], NOTICED_IN_S)
-    lost = [member for member in members if member.returning and not member.up.is_set()]
-    return await first_of([member.up for member in lost], within_s)
+    lost = [member for member in members if member.returning and not member.up.is_set() and member.has_place]
+    for member in lost:
+        member.awaiting += 1
+    try:
+        return await first_of([member.up for member in lost], within_s)
+    finally:
+        for member in lost:
+            member.awaiting -= 1
 
 
 async def first_of(events: Sequence[asyncio.Event], within_s: float) -> bool:

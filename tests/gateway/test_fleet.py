@@ -190,6 +190,29 @@ def test_an_engine_on_its_way_back_can_be_waited_for() -> None:
     yard.during(story)
 
 
+def test_no_more_wait_for_a_return_than_will_find_a_place() -> None:
+    yard = Yard({"a": Fickle()})
+    member = yard.fleet.members["a"]
+    places = member.row.slots.limit + member.row.slots.queue
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        waiting = [asyncio.create_task(yard.returns("a", within_s=8)) for _ in range(places)]
+        await asyncio.sleep(0)
+        since_s = loop.time()
+        assert await yard.returns("a", within_s=8) is False
+        assert loop.time() == since_s
+        waiting.pop().cancel()
+        await asyncio.sleep(0)
+        waiting.append(asyncio.create_task(yard.returns("a", within_s=8)))
+        await asyncio.sleep(0)
+        member.up.set()
+        assert await asyncio.gather(*waiting) == [True] * places
+        assert member.awaiting == 0
+
+    run(story())
+
+
 def test_what_is_not_installed_is_a_state_and_is_taken_up_once_it_is() -> None:
     missing: list[Missing] = [Missing("not_installed", "voxgate models pull it")]
     engine = Fickle()
