@@ -298,6 +298,7 @@ class Speech:
     async def _close(self) -> None:
         """Pay, and tell whoever listens to records."""
         served, audio_s = self.served, self.served.audio_s
+        served.clause_engines = [*served.clause_engines]  # of the flight, which may go on for others
         self.era.leave()
         if self.production:
             served.cost, audio_s = self.production.cost(), self.production.making.audio_s

@@ -31,8 +31,8 @@ from gateway.refusals import OutOfTime
 logger = logging.getLogger("voxgate.flight")
 T = TypeVar("T")
 
-#: seconds between two looks of a reader, and between two writes
-PACE_S = 0.02
+#: seconds between two writes, and between two looks of a reader, who looks less often while nothing comes
+PACE_S, LONGEST_PACE_S = 0.02, 0.1
 #: seconds until a call that failed is tried again
 AGAIN_S = 0.2
 #: seconds in which a leaving listener learns whether somebody listens elsewhere
@@ -115,7 +115,8 @@ async def follow(claim: Claim, making: Making) -> AsyncGenerator[bytes, None]:
 
     Raises what ended it there, Interrupted for whatever follows the first piece, and Abandoned.
     """
-    loop, at, heard, seen_s = asyncio.get_running_loop(), 0, False, asyncio.get_running_loop().time()
+    loop = asyncio.get_running_loop()
+    at, heard, pace_s, seen_s = 0, False, PACE_S, loop.time()
     while True:
         try:
             news = await claim.claims.read(claim.flight, claim.token, at)
@@ -137,8 +138,9 @@ async def follow(claim: Claim, making: Making) -> AsyncGenerator[bytes, None]:
                 case Tail():
                     _finish(item, making, heard)
                     return
+        pace_s = PACE_S if news.items else min(pace_s * 1.2, LONGEST_PACE_S)
         if not news.items:
-            await asyncio.sleep(PACE_S)
+            await asyncio.sleep(pace_s)
 
 
 def _finish(tail: Tail, making: Making, heard: bool) -> None:

@@ -13,6 +13,7 @@ from gateway.flight.across import MadeElsewhere
 from gateway.flight.claims import MemoryClaims
 from gateway.pipeline import speak
 from gateway.record import Served
+from gateway.refusals import OutOfTime
 from gateway.runtime import Runtime
 from tests.engines_at_hand import Scripted, chunk
 from tests.gateway.conftest import POLICIES, Bench
@@ -190,6 +191,19 @@ async def test_a_leader_without_credit_leaves_the_claim_to_others(gateways: Gate
     assert await follower.hear() == chunk().pcm * 3
     assert (await follower.record()).outcome == "complete"
     assert not engine.requests
+
+
+async def test_a_leader_whose_time_is_over_leaves_the_making_to_others(gateways: Gateways) -> None:
+    engine, other = Paced([OutOfTime("the leader's time is over")], free=0), Scripted()
+    one, two = await gateways(engine, other)
+    leading = await led(one, engine)
+    following = client(two, "follower").start()
+    await watched(one)
+    engine.go.set()
+    with pytest.raises(OutOfTime):
+        await leading
+    assert await following == chunk().pcm * 3
+    assert len(other.requests) == 3
 
 
 @pytest.mark.usefixtures("hasty")
