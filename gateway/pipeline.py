@@ -146,6 +146,7 @@ class Speech:
         """Begin to speak, or join who did; returns once there is something to hear. Raises Abandoned: try again."""
         if self.flight is None:
             await self.runtime.outcomes.put(self.served)
+        in_vain = self.flight.maker if self.flight else ""
         self.flight, first = self.runtime.flights.board(self._flight_key())
         if first and self.flight.key and self.runtime.cache.holds(self.keys):  # one landed since we looked there
             self.flight.abandon()
@@ -154,25 +155,28 @@ class Speech:
             self.served.cache = "miss" if first else "follow"
         listener = self.flight.listen(self.left_s)
         if first:
-            await self._take_off(self.flight)
+            await self._take_off(self.flight, in_vain)
         self.served.clause_engines = self.flight.making.clause_engines
         pieces = self._hear(listener)
         stream = EncodedStream(await anext(pieces), pieces)
         return Reply(self.served, media_type(self.request.format), self._rate, stream=stream)
 
-    async def _take_off(self, flight: Flight) -> None:
+    async def _take_off(self, flight: Flight, in_vain: str) -> None:
         """Get a new flight to begin: make the speech, or hear it from another gateway that makes it already.
 
-        That nobody can speak holds for all who joined; whatever else hinders us is ours alone.
+        `in_vain`: by which claim we have followed one already. That nobody can speak holds for all who joined; whatever
+        else hinders us is ours alone.
         """
         flights, claimed = self.runtime.flights, None
         try:
             await self._find_engines()
             claimed = await claim(flights.claims, flight.key)
             if claimed and not claimed.ours:
-                self.served.cache = "follow"
-                flight.begin(follow(claimed, flight.making))
-                return
+                if claimed.token != in_vain:
+                    self.served.cache, flight.maker = "follow", claimed.token
+                    flight.begin(follow(claimed, flight.making))
+                    return
+                claimed = None
             await self.permit.spend(self.prepared.script.chars, self.prepared.ask.audio_s)
         except NoEngine as error:
             flight.fail(error)

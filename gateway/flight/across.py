@@ -128,7 +128,7 @@ async def follow(claim: Claim, making: Making) -> AsyncGenerator[bytes, None]:
         if not news.items and not news.held:
             raise Abandoned
         at, seen_s = at + len(news.items), loop.time()
-        for item in map(_decode, news.items):
+        for item in _decoded(news.items):
             match item:
                 case Head():
                     making.engine, making.engine_voice, making.degraded = item.engine, item.engine_voice, item.degraded
@@ -141,6 +141,14 @@ async def follow(claim: Claim, making: Making) -> AsyncGenerator[bytes, None]:
         pace_s = PACE_S if news.items else min(pace_s * 1.2, LONGEST_PACE_S)
         if not news.items:
             await asyncio.sleep(pace_s)
+
+
+def _decoded(items: list[bytes]) -> list[Head | Part | Tail]:
+    try:
+        return [_decode(item) for item in items]
+    except msgspec.MsgspecError:
+        logger.warning("a gateway writes what this one cannot read: another version, or another program's keys")
+        raise Abandoned from None
 
 
 def _finish(tail: Tail, making: Making, heard: bool) -> None:

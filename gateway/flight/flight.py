@@ -49,6 +49,8 @@ class Flight:
         self.making = Making()
         #: asks whether somebody in another process listens; None: nobody can
         self.elsewhere: Callable[[], Awaitable[bool]] | None = None
+        #: by which claim another process makes it; empty: it is made here
+        self.maker = ""
         #: how long it may keep its listeners waiting: as long as the most patient one
         self.left = Allowance(0.0)
         self.over = False

@@ -261,6 +261,27 @@ async def test_a_redis_that_goes_amid_leaves_nobody_hanging(
     await nothing_left(two, other)
 
 
+@pytest.mark.parametrize("nonsense", ["an item", "a key"])
+async def test_nobody_follows_nonsense_twice(gateways: Gateways, shared_redis: RedisServer, nonsense: str) -> None:
+    engine, other = Paced(free=0), Scripted([chunk(value=2)])
+    one, two = await gateways(engine, other)
+    leading = await led(one, engine)
+    with shared_redis.client() as redis:
+        (claim,) = redis.keys("*:claim")
+        token = redis.get(claim)
+        items = claim.replace(b"claim", b"items:") + token
+        if nonsense == "an item":
+            redis.rpush(items, b"nonsense")
+        else:
+            redis.set(items, b"not a list")
+    tasks = [client(two, f"{number}").start() for number in range(3)]
+    assert await asyncio.gather(*tasks) == [spoken(2, 2, 2)] * 3
+    assert len(other.requests) == 3
+    engine.go.set()
+    assert await leading == chunk().pcm * 3
+    await nothing_left(two, other)
+
+
 async def test_without_redis_each_gateway_speaks_for_itself(gateways: Gateways, redis_server: RedisServer) -> None:
     engines = [Scripted(), Scripted()]
     runtimes = await gateways(*engines, url=redis_server.url)
