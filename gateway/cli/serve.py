@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -26,16 +27,19 @@ import uvicorn
 from litestar import Litestar
 from uvicorn.supervisors import Multiprocess
 
+from engines.registry import Registry
 from gateway.cli.hangup import is_ignored, on_hangup, spare_beginners
 from gateway.cli.options import config_option, configured
 from gateway.clock import SystemClock
 from gateway.commons.host import Host
 from gateway.configuration.load import Config, find_directory
+from gateway.configuration.problems import ConfigError
 from gateway.configuration.settings import Log
 from gateway.http.app import create_app
 from gateway.http.connection import Connection
 from gateway.http.room import take_files
 from gateway.keyring import active
+from gateway.reload import LOOK_EVERY_S
 from gateway.runtime import Runtime
 from gateway.shared import hosted
 from gateway.telemetry import tracing
@@ -107,10 +111,25 @@ def application() -> Litestar:
     log(Log())
     spare_beginners()
     threading.Thread(target=leave_with_the_parent, name="leave-with-the-parent", daemon=True).start()
-    registry, config = configured(Path(os.environ[DIRECTORY]))
+    registry, config = configured_in_the_end(Path(os.environ[DIRECTORY]))
     log(config.settings.log)
     commons = os.environ.get(COMMONS)
     return reloadable(Runtime.build(config, registry, commons=Path(commons) if commons else None))
+
+
+def configured_in_the_end(directory: Path) -> tuple[Registry, Config]:
+    """As `configured`; waits while there are mistakes in the files, since the other processes serve on without them.
+
+    To end instead would be of no use: the first process would start another one, again and again.
+    """
+    told = ""
+    while True:
+        try:
+            return configured(directory)
+        except ConfigError as error:
+            if told != (told := str(error)):
+                logger.error("a new process waits until the configuration is mended: %s", told)
+            time.sleep(LOOK_EVERY_S)
 
 
 def reloadable(runtime: Runtime) -> Litestar:

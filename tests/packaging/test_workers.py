@@ -32,6 +32,13 @@ def ready(gateway: Gateway) -> int:
     return gateway.log.count("engine tone is ready")
 
 
+def children(gateway: Gateway) -> list[psutil.Process]:
+    """The two processes that serve."""
+    found = [one for one in psutil.Process(gateway.process.pid).children() if "spawn_main" in " ".join(one.cmdline())]
+    assert len(found) == 2
+    return found
+
+
 def ask(gateway: Gateway, text: str, **more: object) -> tuple[int, dict[str, str], bytes]:
     """Over a connection of its own, so that either process may answer."""
     body = json.dumps({"input": text, "response_format": "wav", **more}).encode()
@@ -80,8 +87,18 @@ def test_together_they_let_no_more_through_than_the_limit(two: Gateway) -> None:
 
 def test_one_that_is_killed_is_replaced_and_shares_again(two: Gateway) -> None:
     ask(two, "before the fall")
-    children = [one for one in psutil.Process(two.process.pid).children() if "spawn_main" in " ".join(one.cmdline())]
-    assert len(children) == 2
-    children[0].kill()
+    children(two)[0].kill()
     two.wait_until(lambda: ready(two) == 3, "another is ready")
     assert [ask(two, "before the fall")[1]["x-voxgate-cache"] for _ in range(10)] == ["hit"] * 10
+
+
+def test_one_that_is_started_anew_waits_until_mistakes_in_the_files_are_mended(two: Gateway, tmp_path: Path) -> None:
+    policies = tmp_path / "slow" / "policies.yaml"
+    right = policies.read_text()
+    policies.write_text("version: 1\nrules: [{name: everything, use: [nobody]}]\n")
+    children(two)[0].kill()
+    two.wait_until(lambda: "a new process waits" in two.log, "the new process waits")
+    assert ask(two, "the other one serves on")[0] == 200
+    policies.write_text(right)
+    two.wait_until(lambda: ready(two) == 3, "it is ready after all")
+    assert two.log.count("a new process waits") == 1
