@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,8 +115,8 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def running(directory: Path, **files: str) -> Iterator[Gateway]:
-    """A gateway with the YAML of `gateway`, `engines`, `voices`, `policies`, or the defaults above."""
+def running(directory: Path, kinds: Iterable[EngineKind] = (), **files: str) -> Iterator[Gateway]:
+    """A gateway with the YAML of `gateway`, `engines`, `voices`, `policies`, or the defaults above, and more kinds."""
     config_dir, probe = directory / "config", Probe()
     config_dir.mkdir(parents=True)
     defaults = {"gateway": GATEWAY, "engines": ENGINES, "voices": VOICES, "policies": POLICIES}
@@ -128,6 +128,7 @@ def running(directory: Path, **files: str) -> Iterator[Gateway]:
 
     registry = Registry.load([hooks])
     registry.kinds["probe"] = EngineKind("probe", ProbeOptions, create, "for tests", "", isolation="inline")
+    registry.kinds |= {kind.name: kind for kind in kinds}
     config = load_config(config_dir, registry, {})
     parts: list[tuple[Runtime, _Server, asyncio.AbstractEventLoop]] = []
     built, failure = threading.Event(), list[BaseException]()

@@ -1,0 +1,106 @@
+"""What a gateway holds: compared before a fault and after it, nothing may be left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+
+from tests.faults.hearing import DEADLINE_S, ask, judge
+from tests.gateway.http.conftest import Gateway
+from tests.redis_at_hand import RedisServer
+
+Holdings = dict[str, Any]
+
+
+@contextmanager
+def nothing_left(gateway: Gateway, redis: RedisServer | None = None, own_files: Any = lambda: 0) -> Iterator[None]:
+    """Around a fault: fails when anything more is held after it than before, or when the next request is not served.
+
+    `own_files` counts files that the test itself has open.
+    """
+    serve_another(gateway)  # what is made at the first request is not left by the fault
+    before = settle(gateway, redis, own_files)
+    yield
+    settle(gateway, redis, own_files, before)
+    serve_another(gateway)
+    settle(gateway, redis, own_files, before)
+
+
+def serve_another(gateway: Gateway) -> None:
+    """An ordinary request, of an engine that is well."""
+    heard = ask(gateway, "One two three.")
+    assert judge(gateway, heard, 3) == "whole", heard
+
+
+def settle(
+    gateway: Gateway, redis: RedisServer | None = None, own_files: Any = lambda: 0, before: Holdings | None = None
+) -> Holdings:
+    """Wait until as much is held as before; without that, until nothing is that a request needs."""
+    until = time.monotonic() + DEADLINE_S
+    while True:
+        now = held(gateway, redis, own_files)
+        more = _more(now, before) if before else {name: now[name] for name in AT_REST if now[name] != AT_REST[name]}
+        if not more:
+            return now
+        assert time.monotonic() < until, more
+        time.sleep(0.01)
+
+
+AT_REST: Holdings = {
+    "requests": 0, "flights": False, "places": 0, "leases": 0, "calls by the side": 0, "clips being written": 0,
+    "calls to Redis": 0, "Redis": "", "engines leaving": 0, "engines coming": 0,
+}  # fmt: skip
+
+
+def _more(now: Holdings, before: Holdings) -> Holdings:
+    differing = {name: (before[name], now[name]) for name in before if now[name] != before[name]}
+    # fewer files than before: something of an earlier test was closed meanwhile
+    if "files" in differing and now["files"] < before["files"]:
+        del differing["files"]
+    return differing
+
+
+def held(gateway: Gateway, redis: RedisServer | None, own_files: Any) -> Holdings:
+    """All that is held now, by name."""
+    return asyncio.run_coroutine_threadsafe(_look(gateway, redis, own_files), gateway.loop).result(DEADLINE_S)
+
+
+async def _look(gateway: Gateway, redis: RedisServer | None, own_files: Any) -> Holdings:
+    runtime = gateway.runtime
+    limiter, store, fleet = runtime.limiter, runtime.store, runtime.fleet
+    tasks = Counter(task.get_coro().__qualname__ for task in asyncio.all_tasks() if task is not asyncio.current_task())  # type: ignore[union-attr]
+    lines = store._lines if store else None
+    engines = {
+        name: (member.state.state, member.state.busy, member.state.queued, member.users, len(member.row.line._between))
+        for name, member in fleet.members.items()
+    }
+    workers = [getattr(member.guarded.engine, "pid", None) for member in fleet.members.values()]
+    return {
+        "requests": runtime.in_flight,
+        "engines": engines,
+        "engines leaving": len(fleet._leaving),
+        "engines coming": len(fleet._successors),
+        "workers": [bool(pid and psutil.pid_exists(pid)) for pid in workers],
+        "flights": not runtime.flights.idle,
+        "places": sum(map(len, limiter._own._leases_us.values())),
+        "calls by the side": len(limiter._aside),
+        "clips being written": len(runtime.cache._writing),
+        "calls to Redis": len(store._calls) + len(lines._waiting) + len(lines._opening) if store and lines else 0,
+        "Redis": store.reason if store else "",
+        "leases": _leases(redis) if redis and not (store and store.reason) else 0,
+        "tasks": tasks,
+        # lines to Redis stay open, as many as were needed at once
+        "files": len(os.listdir("/proc/self/fd")) - (lines.open if lines else 0) - own_files(),
+    }
+
+
+def _leases(redis: RedisServer) -> int:
+    with redis.client() as client:
+        return sum(client.zcard(key) for key in client.keys("*:in-flight"))  # type: ignore[misc]
