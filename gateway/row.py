@@ -56,6 +56,7 @@ class Row:
     line: Line = field(default_factory=Line)
     last_fault: str = ""
     cooling_until_s: float = 0.0
+    throttled_until_s: float = 0.0  # the part of it that the engine told us, not another gateway
     start_at_s: float | None = None  # when it will be started again
     #: since when it has had work and given nobody audio, once an attempt was given up for that; on the loop's clock
     mute_since_s: float | None = None
@@ -121,7 +122,8 @@ class Row:
         """
         now_s, self._view = self.clock.monotonic(), None
         if error.health == "cools":
-            self.cool(error.retry_after_s or COOL_DOWN_S, error.message)
+            until_s = self.cool(error.retry_after_s or COOL_DOWN_S, error.message)
+            self.throttled_until_s = max(self.throttled_until_s, until_s)
         if error.health != "hurt":
             if probe:
                 self.breaker.give_back()
@@ -133,12 +135,14 @@ class Row:
                 self.since = self.clock.now()
             self.slots.turn_away(lambda: self._open(now_s))
 
-    def cool(self, seconds: float, reason: str) -> None:
-        """Leave the engine alone for so long. A shorter time that is told later does not cut a longer one."""
+    def cool(self, seconds: float, reason: str) -> float:
+        """Leave the engine alone for so long; returns until when. A shorter time that is told later does not cut a
+        longer one."""
         until_s = self.clock.monotonic() + min(seconds, LONGEST_COOL_DOWN_S)
         if until_s > self.cooling_until_s:
             self.cooling_until_s, self.last_fault = until_s, reason
             self.since, self._view = self.clock.now(), None
+        return until_s
 
     def measured(self, *, first_audio_s: float, work_s: float, audio_s: float, estimated_s: float = 0.0) -> None:
         """A clause was spoken well: `work_s` is the time the engine took, waiting for the listener left out.

@@ -23,6 +23,7 @@ from gateway.configuration.settings import Settings
 from gateway.era import Era
 from gateway.fleet import Changes, Fleet
 from gateway.flight.flights import Flights
+from gateway.health_news import HealthNews
 from gateway.limits.limiter import Limiter
 from gateway.limits.memory import MemoryBuckets
 from gateway.outcomes import MemoryOutcomes, Outcomes
@@ -56,6 +57,7 @@ class Runtime:
     #: of our own, such as metrics: called with each finished request, before plugins are
     listeners: list[Callable[[Served], None]] = field(default_factory=list)
     served_log: ServedLog | None = None  # None: switched off
+    news: asyncio.Task[None] | None = None  # exchanges health news, where they are shared
     limiter: Limiter = field(init=False)
     reloader: Reloader = field(init=False)
 
@@ -123,10 +125,16 @@ class Runtime:
         """Start the engines, and look for Redis; returns when one engine can speak, or none will soon."""
         if self.served_log:
             self.served_log.start()
+        if self.shared.bulletin is not None:
+            news = HealthNews(self.shared.bulletin, lambda: self.fleet.members.values(), self.clock)
+            self.news = asyncio.create_task(news.run(), name="exchange health news")
         store = [self.store.start()] if self.store else []
         await asyncio.gather(self.fleet.start(), asyncio.to_thread(_load_what_the_first_request_needs), *store)
 
     async def aclose(self) -> None:
+        if self.news is not None:
+            self.news.cancel()
+            await asyncio.gather(self.news, return_exceptions=True)
         await self.flights.aclose()
         await self.fleet.aclose()
         await self.cache.aclose()

@@ -1,5 +1,5 @@
-"""What the processes of a gateway share: clips, records, claims of flights, and limits. Through a Redis, which gateways
-on other machines may use too, or through the first process of `serve --workers N`.
+"""What the processes of a gateway share: clips, records, claims of flights, limits, news of health. Through a Redis,
+which gateways on other machines may use too, or through the first process of `serve --workers N`.
 
 Each part is a small Protocol whose embedded form every process has besides, for when what is shared is gone.
 """
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.bulletin import Bulletin, MemoryBulletin
 from gateway.cache import Cache, MemoryCache
 from gateway.clock import Clock
 from gateway.configuration.settings import Settings
@@ -32,6 +33,7 @@ class Shared:
     records: Records | None = None
     claims: Claims | None = None
     buckets: Buckets | None = None
+    bulletin: Bulletin | None = None
     store: Store | None = None
     link: Link | None = None
 
@@ -53,13 +55,15 @@ def _through_redis(settings: Settings, environ: Mapping[str, str], clock: Clock)
     # at use: the library of Redis takes a tenth of a second
     from gateway.flight.redis import RedisClaims
     from gateway.limits.redis import RedisBuckets
+    from gateway.redis.bulletin import RedisBulletin
     from gateway.redis.clips import RedisCache
     from gateway.redis.records import RedisRecords
     from gateway.redis.store import Store
 
     store, cache = Store(settings.redis, environ, clock), settings.cache
     clips = RedisCache(store, cache.redis_ttl_s, cache.redis_max_clip_kb * 1000)
-    return Shared(clips, RedisRecords(store), RedisClaims(store), RedisBuckets(store), store=store)
+    bulletin = RedisBulletin(store)
+    return Shared(clips, RedisRecords(store), RedisClaims(store), RedisBuckets(store), bulletin, store=store)
 
 
 def _through(commons: Path) -> Shared:
@@ -72,6 +76,7 @@ def _through(commons: Path) -> Shared:
         remote(link, "records", Records),
         remote(link, "claims", Claims),
         remote(link, "buckets", Buckets),
+        remote(link, "bulletin", Bulletin),
         link=link,
     )
 
@@ -83,4 +88,5 @@ def hosted(settings: Settings, clock: Clock) -> Mapping[str, tuple[object, type]
         "records": (MemoryRecords(settings.outcomes.keep, clock), Records),
         "claims": (MemoryClaims(clock.monotonic), Claims),
         "buckets": (MemoryBuckets(clock), Buckets),
+        "bulletin": (MemoryBulletin(clock), Bulletin),
     }
