@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # Two stages: the environment is made in the first; the second has Python, /opt/voxgate and nothing else.
-# About 0.45 GB: 130 MB of base image and 314 MB in /opt/voxgate (`du -sm`), most of it codecs (105 MB), numpy (73 MB),
+# About 0.46 GB: 130 MB of base image and 327 MB in /opt/voxgate (`du -sm`), most of it codecs (104 MB), numpy (73 MB),
 # faker, which Litestar brings (25 MB), and espeak-ng (21 MB).
 
 FROM python:3.11-slim-bookworm AS build
