@@ -7,8 +7,8 @@ listener leaves: no task and no generator is left behind.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import AsyncExitStack, aclosing
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -37,9 +37,11 @@ async def hedged(streams: Iterator[AsyncGenerator[T, None]], after_s: float) -> 
                 del opening[task]
                 if not opening:
                     raise error
-    finally:
-        await _close([(task, stream) for task, stream in opening.items() if task is not won])
-    async with aclosing(opening[won]) as stream:
+    except BaseException:
+        await _close(opening)
+        raise
+    async with aclosing(opening.pop(won)) as stream:  # also when the listener leaves while the others are closed
+        await _close(opening)
         yield won.result()
         async for item in stream:
             yield item
@@ -57,9 +59,9 @@ async def _first_of(stream: AsyncGenerator[T, None]) -> T:
     return await anext(stream)
 
 
-async def _close(losers: list[tuple[asyncio.Task[T], AsyncGenerator[T, None]]]) -> None:
-    for task, _ in losers:
-        task.cancel()
-    await asyncio.gather(*(task for task, _ in losers), return_exceptions=True)
-    for _, stream in losers:
-        await stream.aclose()
+async def _close(losers: Mapping[asyncio.Task[T], AsyncGenerator[T, None]]) -> None:
+    async with AsyncExitStack() as stack:
+        for task, stream in losers.items():
+            stack.push_async_callback(stream.aclose)
+            task.cancel()
+        await asyncio.gather(*losers, return_exceptions=True)

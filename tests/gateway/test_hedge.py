@@ -107,3 +107,32 @@ def test_a_listener_that_leaves_closes_all_of_them(after_s: float) -> None:
 
     run(leave())
     assert [one.open for one in streams] == [False, False]
+
+
+def test_a_listener_that_leaves_while_the_others_are_closed_closes_the_winner_too() -> None:
+    winner, loser = Stream(1.0, "b", 9.0, "b"), Stream(9.0, "a")
+    closing = asyncio.Event()
+
+    async def slow_to_close() -> AsyncGenerator[str, None]:
+        try:
+            async with aclosing(loser.play()) as words:
+                async for word in words:
+                    yield word
+        finally:
+            closing.set()
+            await asyncio.sleep(5.0)
+
+    async def hear() -> None:
+        async with aclosing(hedged(iter([slow_to_close(), winner.play()]), 1.0)) as words:
+            async for _ in words:
+                pass
+
+    async def leave() -> None:
+        task = asyncio.create_task(hear())
+        await closing.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert [winner.open, loser.open] == [False, False]
+
+    run(leave())
