@@ -8,19 +8,26 @@ connection holds a file and whatever was made for it, and when the files are use
 import asyncio
 from asyncio import TimerHandle
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 #: seconds in which a request's head must have come, from the connection or from its first byte
 HEAD_WITHIN_S = 20.0
 #: seconds in which a client must take something of what waits for it
 TAKE_WITHIN_S = 60.0
+#: whole requests that may wait behind the one that is answered; with more of them nothing is read until its end
+MOST_WAITING = 16
 
 
 class Connection(HttpToolsProtocol):
-    """Closed when a head stays away, dropped when nothing is taken of what was sent."""
+    """Closed when a head stays away, dropped when nothing is taken of what was sent.
+
+    When it is lost, every request on it hears so. The server itself stops reading once a next request is there, so that
+    it would not even see it, and tells the newest one alone: the one that is answered would be made for nobody.
+    """
 
     _head: TimerHandle | None = None
     _taking: TimerHandle | None = None
+    _before_the_newest: tuple[RequestResponseCycle, ...] = ()
 
     # --- the head of a request ---
 
@@ -35,7 +42,14 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._stop_waiting()
+        before = self.cycle
         super().on_headers_complete()
+        if not self.pipeline:
+            self._before_the_newest = ()
+        else:
+            self._before_the_newest += (before,)
+            if len(self.pipeline) <= MOST_WAITING:
+                self.flow.resume_reading()
 
     def _await_head(self) -> None:
         self._head = self.loop.call_later(HEAD_WITHIN_S, self.transport.close)
@@ -79,4 +93,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         self._see_no_more()
+        for cycle in self._before_the_newest:
+            cycle.disconnected = True
+            cycle.message_event.set()
         super().connection_lost(exc)

@@ -13,10 +13,10 @@ import pytest
 from engines.contract import AudioChunk, SpeechRequest
 from engines.worker.client import WorkerEngine
 from tests.faults.conftest import Stage
-from tests.faults.hearing import FORMS, Verdict, ask, judge, poll
+from tests.faults.hearing import FORMS, Verdict, ask, judge
 from tests.faults.holdings import nothing_left
 from tests.faults.scene import WORD_MS, fault, rule
-from tests.gateway.http.conftest import Gateway
+from tests.faults.workers import await_worker, pid_of
 
 CHUNK_MS = 60
 FORM_NAMES = list(FORMS)
@@ -142,13 +142,3 @@ def test_a_worker_that_crashes_before_amid_and_after_its_words(stage: Stage) -> 
                 heard = ask(gateway, "One two three. Four.", tags=[tag])
                 assert judge(gateway, heard, 4) == ("whole" if tag == "before, abort" else expected), tag
                 await_worker(gateway, name, victim)
-
-
-def pid_of(gateway: Gateway, engine: str) -> int | None:
-    return gateway.runtime.fleet.members[engine].guarded.process
-
-
-def await_worker(gateway: Gateway, engine: str, other_than: int | None = None) -> None:
-    """Wait until a process works for it that is not that one."""
-    member = gateway.runtime.fleet.members[engine]
-    poll(lambda: member.up.is_set() and member.guarded.process not in (None, other_than), f"{engine} is up")
