@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from hashlib import blake2b
 
+from gateway.absent import Absent
 from gateway.bulletin import LONGEST_S, Bulletin, News
 from gateway.clock import Clock
 from gateway.member import Member
-from gateway.redis.absent import Absent
 
 logger = logging.getLogger("voxgate.health")
 

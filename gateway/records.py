@@ -12,10 +12,10 @@ import logging
 from collections import OrderedDict
 from typing import NamedTuple, Protocol
 
+from gateway.absent import Absent
 from gateway.clock import Clock
 from gateway.outcomes import MOST_BYTES, Outcomes, pack_outcome, unpack_outcome
 from gateway.record import Served
-from gateway.redis.absent import Absent
 
 #: seconds for which records are gathered before they are written together
 GATHER_S = 0.02

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
+from gateway.absent import Absent
 from gateway.cache import Cache, Clip
-from gateway.redis.absent import Absent
 
 
 class HostedCache:

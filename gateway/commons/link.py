@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
+from gateway.absent import Absent
 from gateway.commons.wire import Answer, Call, Signature, encode, read_frame, signatures, write_frame
-from gateway.redis.absent import Absent
 
 #: seconds an answer may take: the host is on this machine and only looks things up
 ANSWER_S = 2.0

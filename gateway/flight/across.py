@@ -22,10 +22,10 @@ from typing import TypeVar
 import msgspec
 
 from engines.errors import Interrupted, SpeechError
+from gateway.absent import Absent
 from gateway.flight.claims import LEASE_S, RENEW_S, Claims
 from gateway.flight.flight import Abandoned, Flight, Piece
 from gateway.record import Making
-from gateway.redis.absent import Absent
 from gateway.refusals import OutOfTime
 
 logger = logging.getLogger("voxgate.flight")

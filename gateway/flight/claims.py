@@ -41,7 +41,7 @@ class Heard(NamedTuple):
 
 
 class Claims(Protocol):
-    """Every method may raise Absent (gateway/redis/absent.py): then everybody goes on alone."""
+    """Every method may raise Absent (gateway/absent.py): then everybody goes on alone."""
 
     async def claim(self, flight: str, token: str) -> str:
         """Who makes that speech: `token`, if nobody did until now, else the holder's, which then counts as watched."""

@@ -19,6 +19,7 @@ from typing import Any, Self
 import msgspec
 
 from engines.errors import SpeechError
+from gateway.absent import Absent
 from gateway.configuration.settings import Limits
 from gateway.keys import Caller
 from gateway.limits.buckets import LEASE_S, Buckets, Correction, Draw, Place, Taken
@@ -26,7 +27,6 @@ from gateway.limits.gcra import MICROSECONDS, NEVER, Bucket, Level
 from gateway.limits.headers import Headers, duration, limit_headers
 from gateway.limits.memory import MemoryBuckets
 from gateway.limits.permit import FREE, Permit
-from gateway.redis.absent import Absent
 
 logger = logging.getLogger("voxgate.limits")
 

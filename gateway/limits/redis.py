@@ -16,9 +16,9 @@ from typing import Any, Final, Protocol
 
 from redis.asyncio import Redis
 
+from gateway.absent import Absent
 from gateway.limits.buckets import LEASE_US, Correction, Draw, Place, Taken
 from gateway.limits.gcra import Bucket, Level
-from gateway.redis.absent import Absent
 from gateway.redis.store import Store
 
 #: seconds for what no request waits for

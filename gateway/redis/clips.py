@@ -11,8 +11,9 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from gateway.absent import Absent
 from gateway.cache import Clip
-from gateway.redis.store import Absent, Store
+from gateway.redis.store import Store
 
 #: clips that are written at the same time, so that lines stay free for those who wait; and seconds for each of them
 WRITERS, WRITE_S = 4, 2.0

@@ -22,9 +22,9 @@ from typing import Any, Literal, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from gateway.absent import Absent
 from gateway.clock import Clock
 from gateway.configuration.settings import Redis as Settings
-from gateway.redis.absent import Absent as Absent
 from gateway.redis.faults import Fault, judge
 from gateway.redis.lines import Line, Lines, connecting
 from gateway.redis.probe import no_answer, of_opening, probe

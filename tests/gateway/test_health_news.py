@@ -14,6 +14,7 @@ from engines.contract import EngineInfo
 from engines.errors import EngineFault, Throttled
 from engines.slots import Slots
 from gateway import health_news
+from gateway.absent import Absent
 from gateway.board import Board
 from gateway.breaker import FAULTS_TO_OPEN, OPEN_S
 from gateway.bulletin import Bulletin, MemoryBulletin, News, Posted
@@ -22,7 +23,6 @@ from gateway.commons.host import Host
 from gateway.commons.link import Link, remote
 from gateway.configuration.settings import Redis
 from gateway.health_news import HealthNews, digest
-from gateway.redis.absent import Absent
 from gateway.redis.bulletin import RedisBulletin
 from gateway.redis.store import Store
 from tests.engines_at_hand import Scripted, chunk

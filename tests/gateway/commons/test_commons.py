@@ -14,9 +14,9 @@ from typing import Protocol
 
 import pytest
 
+from gateway.absent import Absent
 from gateway.commons.host import Host
 from gateway.commons.link import Link, remote
-from gateway.redis.absent import Absent
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+from gateway.absent import Absent
 from gateway.clock import SystemClock
 from gateway.configuration.settings import Redis
 from gateway.flight import claims
 from gateway.flight.claims import Claims, Heard, MemoryClaims, Standing
 from gateway.flight.redis import RedisClaims
-from gateway.redis.absent import Absent
 from gateway.redis.store import Store
 from tests.redis_at_hand import RedisServer
 

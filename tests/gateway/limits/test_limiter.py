@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from redis.crc import key_slot
 
+from gateway.absent import Absent
 from gateway.clock import Clock, SystemClock
 from gateway.configuration.settings import Limits
 from gateway.keys import Caller
@@ -16,7 +17,6 @@ from gateway.limits.limiter import MOST_ASIDE, Limiter, RateLimited
 from gateway.limits.memory import MemoryBuckets
 from gateway.limits.permit import FREE, Permit
 from gateway.limits.redis import RedisBuckets
-from gateway.redis.absent import Absent
 from gateway.redis.store import Store
 from tests.redis_at_hand import RedisServer, until
 from tests.virtual import VirtualClock, run

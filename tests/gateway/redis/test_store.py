@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from gateway.absent import Absent
 from gateway.redis.lines import MOST_LINES
-from gateway.redis.store import Absent, Store
+from gateway.redis.store import Store
 from tests.redis_at_hand import RedisServer, until
 
 MakeStore = Callable[..., Store]
