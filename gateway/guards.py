@@ -292,7 +292,7 @@ class Limited(_Around):
         if first != 0 or whole != 0:
             raise Busy(
                 f"{name} has requests for about {wait_s:.0f} s before this one",
-                retry_after_s=max(first or 0.0, whole),
+                retry_after_s=max(wait_s if first is None else first, whole),
             )
 
     def _speech(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:

@@ -24,11 +24,12 @@ from gateway.audio.encode import media_type
 from gateway.audio.rates import encoder_rate
 from gateway.decision import decide_now, flight_key
 from gateway.era import Era
-from gateway.failover import Spoken, no_engine
+from gateway.failover import Spoken
 from gateway.flight.across import Publishing, claim, follow
 from gateway.flight.flight import Abandoned, Flight, Listener, Piece
 from gateway.guards import Allowance, Guarded
 from gateway.limits.permit import FREE, Permit
+from gateway.no_engine import no_engine
 from gateway.player import Player
 from gateway.prepared import Prepared
 from gateway.production import Production

@@ -161,7 +161,7 @@ def _late(state: EngineState, ask: Ask, terms: Terms) -> Skip | None:
     """
     wait_s, first_s = state.expected_wait_s(ask.audio_s), state.first_audio_s or 0.0
     if wait_s and (late := _over(state.name, wait_s, first_s, terms.first_audio_ms / 1000, "to first audio")):
-        return late
+        return late if late.back_in_s is not None else replace(late, back_in_s=wait_s)
     allowed_ms = min(math.inf if ask.deadline_ms is None else ask.deadline_ms, terms.total_ms or math.inf)
     if math.isinf(allowed_ms):
         return None

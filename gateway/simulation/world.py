@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from engines.errors import SpeechError
-from gateway.failover import no_engine
+from gateway.no_engine import no_engine
 from gateway.record import HEDGED
 from gateway.served_log.line import Line
 from gateway.simulation.station import Station

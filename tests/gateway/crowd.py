@@ -13,8 +13,9 @@ from engines.contract import AudioChunk, EngineInfo, SpeechRequest
 from engines.errors import SpeechError
 from engines.slots import Slots
 from gateway.board import Board
-from gateway.failover import Failover, no_engine
+from gateway.failover import Failover
 from gateway.guards import Allowance, Guarded
+from gateway.no_engine import no_engine
 from gateway.record import Making
 from gateway.text.script import Clause, Script
 from policies.decide import decide

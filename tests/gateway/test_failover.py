@@ -361,6 +361,21 @@ def test_a_hedge_takes_no_place_in_a_line() -> None:
     assert outcomes(hearing) == [("a", ""), ("b", "busy")]
 
 
+def test_an_engine_that_was_full_for_a_hedge_is_waited_for_when_the_first_has_failed() -> None:
+    hearing = Hearing({"a": Scripted([3.0, EngineFault("broke")]), "b": Scripted(GOOD)}, retries=0, hedge_after_ms=500)
+    full = hearing.failover.engines["b"].slots
+
+    async def listen() -> None:
+        async with full:
+            listening = asyncio.create_task(hearing.listen())
+            await asyncio.sleep(4)
+        await listening
+
+    run(listen())
+    assert hearing.heard == [("b", 0), ("b", 0)]
+    assert outcomes(hearing) == [("a", "engine_fault"), ("b", "busy"), ("b", "")]
+
+
 def test_a_first_engine_that_fails_during_the_race_is_not_tried_again() -> None:
     hearing = Hearing({"a": Scripted([2.0, EngineFault("broke")]), "b": Scripted([5.0, *GOOD])}, hedge_after_ms=500)
     assert hearing.all() == [("b", 0), ("b", 0)]
