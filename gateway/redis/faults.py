@@ -61,6 +61,9 @@ _BY_CODE = {
 
 def judge(error: BaseException) -> Fault:
     """What `error` means, whichever layer raised it."""
+    # on a Unix socket, redis-py hides in one of these what the server said to the greeting
+    if type(error) is exceptions.ConnectionError and isinstance(error.__cause__, exceptions.RedisError):
+        return judge(error.__cause__)
     for kind, fault in _BY_CLASS:
         if isinstance(error, kind):
             return fault

@@ -15,7 +15,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -197,7 +197,8 @@ class Store:
                 logger.warning("Redis is used again")
         self.state, self.reason = state, reason
         if reason and self._probing is None:
-            self._probing = asyncio.create_task(self._probe_until_well(), name="probe Redis")
+            # in no request's context: what is logged hereafter has nothing to do with the one that came upon it
+            self._probing = asyncio.create_task(self._probe_until_well(), name="probe Redis", context=Context())
 
     async def _probe_until_well(self) -> None:
         loop = asyncio.get_running_loop()

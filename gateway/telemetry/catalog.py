@@ -146,6 +146,11 @@ REFUSED = Counted(
     ("limit",),
 )
 REDIS_UP = Gauged("voxgate_redis_up", "1 when Redis answers, else 0; absent without redis.url", across="min")
+REDIS_WRITABLE = Gauged(
+    "voxgate_redis_writable",
+    "1 when Redis takes what is written, 0 when it is full, read-only or gone; absent without redis.url",
+    across="min",
+)
 REDIS_ERRORS = Counted("voxgate_redis_errors_total", "Calls of Redis that failed, or had no answer in time")
 RELOADS = Counted("voxgate_reloads_total", "Reloads of the configuration, by result: succeeded or refused", ("result",))
 RELOAD_OK = Gauged("voxgate_config_last_reload_ok", "0 when the newest edit was refused, else 1", across="min")

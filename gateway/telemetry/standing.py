@@ -88,6 +88,7 @@ class Standing:
         yield catalog.CACHE_LIMIT, (), cache.limit_bytes
         if store := self._runtime.store:
             yield catalog.REDIS_UP, (), store.state == "up"
+            yield catalog.REDIS_WRITABLE, (), not store.reason
 
     def _configuration(self) -> Iterator[Reading]:
         reloader = self._runtime.reloader

@@ -165,6 +165,19 @@ def test_redis_that_is_gone_is_told_and_that_it_is_back(redis_server: RedisServe
     eventually(gateway, lambda value: value("voxgate_redis_up") == 1)
 
 
+def test_redis_that_takes_no_writes_is_told(make_redis: Callable[..., RedisServer], server: Server) -> None:
+    redis = make_redis()
+    gateway = server(gateway=f"{GATEWAY}redis: {{url: '{redis.url}', budget_ms: 2000}}\n")
+    assert scrape(gateway)("voxgate_redis_writable") == 1
+    with redis.client() as client:
+        client.config_set("maxmemory", 1)
+        gateway.speech()
+        value = eventually(gateway, lambda value: value("voxgate_redis_writable") == 0)
+        assert value("voxgate_redis_up") == 1
+        client.config_set("maxmemory", 0)
+    eventually(gateway, lambda value: value("voxgate_redis_writable") == 1)
+
+
 def test_without_a_redis_there_is_no_word_of_one(gateway: Gateway) -> None:
     assert "\nvoxgate_redis_up " not in gateway.client.get("/metrics").text
 

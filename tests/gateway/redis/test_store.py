@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from gateway.absent import Absent
 from gateway.redis.lines import MOST_LINES
 from gateway.redis.store import Store
+from gateway.telemetry.logs import REQUEST_ID
 from tests.redis_at_hand import RedisServer, until
 
 MakeStore = Callable[..., Store]
@@ -91,6 +92,26 @@ async def test_it_is_taken_up_again_by_itself_and_each_change_is_logged_once(
     gone, back = [record.message for record in caplog.records]
     assert "is not used" in gone
     assert "used again" in back
+
+
+async def test_that_it_is_back_is_not_logged_as_part_of_the_request_that_lost_it(
+    redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    told: list[tuple[str, str]] = []
+    listener = logging.Handler()
+    listener.emit = lambda record: told.append((record.getMessage().partition(":")[0], REQUEST_ID.get()))  # type: ignore[method-assign]
+    logging.getLogger("voxgate.redis").addHandler(listener)
+    REQUEST_ID.set("the-request")
+    try:
+        store = make_store(redis_server.url)
+        redis_server.kill()
+        with pytest.raises(Absent):
+            await get(store, "k")
+        redis_server.start()
+        await until(lambda: store.state == "up")
+    finally:
+        logging.getLogger("voxgate.redis").removeHandler(listener)
+    assert told[-1] == ("Redis is used again", "")
 
 
 async def test_a_paused_redis_costs_one_budget_and_then_nothing(
@@ -238,15 +259,17 @@ async def test_a_user_without_permission_is_told_as_that(
     assert (allowed.state, allowed.reason) == ("up", "")
 
 
+@pytest.mark.parametrize("by_socket", [False, True])
 @pytest.mark.parametrize("environ", [{}, {"PASSWORD": "wrong"}])
 async def test_a_wrong_password_is_told_without_it(
     make_redis: Callable[..., RedisServer],
     make_store: MakeStore,
     environ: dict[str, str],
+    by_socket: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     server = make_redis("requirepass right-and-secret")
-    store = make_store(server.url, environ, password_env="PASSWORD")
+    store = make_store(server.unix_url if by_socket else server.url, environ, password_env="PASSWORD")
     await store.start()
     assert store.state == "down"
     assert "redis.password_env" in store.reason
