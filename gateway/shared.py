@@ -53,9 +53,9 @@ def share(settings: Settings, environ: Mapping[str, str], clock: Clock, commons:
 
 def _through_redis(settings: Settings, environ: Mapping[str, str], clock: Clock) -> Shared:
     # at use: the library of Redis takes a tenth of a second
-    from gateway.flight.redis import RedisClaims
-    from gateway.limits.redis import RedisBuckets
+    from gateway.redis.buckets import RedisBuckets
     from gateway.redis.bulletin import RedisBulletin
+    from gateway.redis.claims import RedisClaims
     from gateway.redis.clips import RedisCache
     from gateway.redis.records import RedisRecords
     from gateway.redis.store import Store

@@ -1,1 +1,7 @@
-"""Limits of each key: requests, characters, seconds of audio, requests in flight."""
+"""Limits of each key: requests, characters, seconds of audio, requests in flight.
+
+limiter.py   admits a request, and corrects at its end what it took
+permit.py    what one request takes; headers.py what it is told is left
+gcra.py      the arithmetic of one bucket, pure
+buckets.py   the Protocol of where buckets are kept; memory.py its embedded form
+"""

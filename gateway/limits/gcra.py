@@ -5,7 +5,7 @@ its form of virtual scheduling, which is a leaky bucket as a meter. A limit of L
 interval T = P / L and lets a burst of L units through. A bucket's state is one number, its theoretical arrival time
 (TAT): the time at which it will be full again, so that TAT - now is what is used, told in time.
 
-Pure: knows nothing about clocks, callers or where a state is kept. `gateway/limits/redis.py` holds the same arithmetic
+Pure: knows nothing about clocks, callers or where a state is kept. `gateway/redis/buckets.py` has the same arithmetic
 in Lua, and tests compare the two.
 """
 

@@ -30,7 +30,7 @@ Gateways = Callable[..., Awaitable[list[Runtime]]]
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Claims lapse ten times as fast as in earnest."""
-    monkeypatch.setattr("gateway.flight.redis.LEASE_S", claims.LEASE_S / 10)
+    monkeypatch.setattr("gateway.redis.claims.LEASE_S", claims.LEASE_S / 10)
     monkeypatch.setattr(across, "LEASE_S", claims.LEASE_S / 10)
     monkeypatch.setattr(across, "RENEW_S", claims.RENEW_S / 10)
 
@@ -158,7 +158,7 @@ async def test_a_making_goes_on_for_who_listens_elsewhere(gateways: Gateways, fr
 async def test_a_making_ends_with_the_last_who_listens_elsewhere(
     gateways: Gateways, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.flight.redis.WATCHED_S", 0.2)
+    monkeypatch.setattr("gateway.redis.claims.WATCHED_S", 0.2)
     monkeypatch.setattr(across, "RENEW_S", 0.1)
     engine = Paced()
     one, two = await gateways(engine, Scripted())

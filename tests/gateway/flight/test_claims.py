@@ -12,7 +12,7 @@ from gateway.clock import SystemClock
 from gateway.configuration.settings import Redis
 from gateway.flight import claims
 from gateway.flight.claims import Claims, Heard, MemoryClaims, Standing
-from gateway.flight.redis import RedisClaims
+from gateway.redis.claims import RedisClaims
 from gateway.redis.store import Store
 from tests.redis_at_hand import RedisServer
 

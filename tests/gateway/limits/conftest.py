@@ -12,8 +12,8 @@ from gateway.clock import SystemClock
 from gateway.configuration.settings import Redis as Settings
 from gateway.limits.buckets import Buckets
 from gateway.limits.memory import MemoryBuckets
-from gateway.limits.redis import RedisBuckets
 from gateway.redis import store as module
+from gateway.redis.buckets import RedisBuckets
 from gateway.redis.store import Store
 from tests.redis_at_hand import RedisServer
 from tests.virtual import VirtualClock

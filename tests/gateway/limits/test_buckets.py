@@ -15,7 +15,7 @@ from gateway.configuration.settings import Redis as Settings
 from gateway.limits.buckets import LEASE_S, Correction, Draw, Place, Taken
 from gateway.limits.gcra import NEVER, Bucket
 from gateway.limits.memory import MemoryBuckets
-from gateway.limits.redis import RedisBuckets
+from gateway.redis.buckets import RedisBuckets
 from gateway.redis.store import Store
 from tests.redis_at_hand import RedisServer
 from tests.virtual import VirtualClock

@@ -16,7 +16,7 @@ from gateway.limits.buckets import Correction, Draw, Place, Taken
 from gateway.limits.limiter import MOST_ASIDE, Limiter, RateLimited
 from gateway.limits.memory import MemoryBuckets
 from gateway.limits.permit import FREE, Permit
-from gateway.limits.redis import RedisBuckets
+from gateway.redis.buckets import RedisBuckets
 from gateway.redis.store import Store
 from tests.redis_at_hand import RedisServer, until
 from tests.virtual import VirtualClock, run
