@@ -17,10 +17,10 @@ from bench.misses import sentences
 from bench.report import Figure
 from engines.registry import Registry
 from engines.slots import Slots
-from gateway.board import Board
 from gateway.clock import SystemClock
 from gateway.configuration.load import Config, load_config
 from gateway.explain import explain
+from gateway.health.board import Board
 from gateway.prepared import Preparing
 from gateway.request import ClientRequest
 from gateway.voices import Voices

@@ -25,8 +25,8 @@ from typing import NamedTuple
 from engines.contract import AudioChunk, SpeechRequest
 from engines.errors import Interrupted, SpeechError
 from gateway.guards import Allowance, Guarded
+from gateway.health.line import Visit
 from gateway.hedge import hedged
-from gateway.line import Visit
 from gateway.no_engine import no_engine
 from gateway.record import HEDGED, Attempt, Making
 from gateway.refusals import OutOfTime

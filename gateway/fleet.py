@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engines.contract import EngineKind
-from gateway.board import Board
 from gateway.configuration.engines import EngineEntry
+from gateway.health.board import Board
 from gateway.keeper import keep
 from gateway.member import Member, build_member, cost_of, first_of
 from policies.types import EngineState

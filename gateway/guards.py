@@ -27,9 +27,9 @@ from typing import Protocol, runtime_checkable
 from engines.contract import AudioChunk, Engine, EngineInfo, SpeechRequest
 from engines.errors import Busy, DeadlineExceeded, EngineFault, SpeechError
 from engines.slots import Slots
-from gateway.line import Visit
+from gateway.health.line import Visit
+from gateway.health.row import Row
 from gateway.refusals import OutOfTime
-from gateway.row import Row
 from policies.waiting import room_in_s
 
 #: an engine that gives more audio than this (seconds, and for each character of the text) will never end: speech

@@ -12,10 +12,10 @@ from engines.contract import AudioChunk, Engine, EngineInfo, EngineKind, Instanc
 from engines.errors import Unavailable, without_addresses
 from engines.slots import Slots
 from engines.worker.client import WorkerEngine, WorkerSpec
-from gateway.board import Board
 from gateway.configuration.engines import EngineEntry
 from gateway.guards import Guarded
-from gateway.row import Row
+from gateway.health.board import Board
+from gateway.health.row import Row
 from policies.types import EngineState
 
 logger = logging.getLogger("voxgate.fleet")

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Self
 from engines.registry import Registry
 from gateway.audio.encode import load_codecs
 from gateway.audio.resample import Resampler
-from gateway.board import Board
 from gateway.cache import Cache, DiskCache, MemoryCache
 from gateway.clock import Clock, SystemClock
 from gateway.configuration.load import Config
@@ -23,6 +22,7 @@ from gateway.configuration.settings import Settings
 from gateway.era import Era
 from gateway.fleet import Changes, Fleet
 from gateway.flight.flights import Flights
+from gateway.health.board import Board
 from gateway.health_news import HealthNews
 from gateway.limits.limiter import Limiter
 from gateway.limits.memory import MemoryBuckets

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 
-from gateway.row import STALE_S
+from gateway.health.row import STALE_S
 from gateway.served_log.line import EngineThen
 from gateway.simulation.pace import Pace
 from policies.types import EngineState

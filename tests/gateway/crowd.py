@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from engines.contract import AudioChunk, EngineInfo, SpeechRequest
 from engines.errors import SpeechError
 from engines.slots import Slots
-from gateway.board import Board
 from gateway.failover import Failover
 from gateway.guards import Allowance, Guarded
+from gateway.health.board import Board
 from gateway.no_engine import no_engine
 from gateway.record import Making
 from gateway.text.script import Clause, Script

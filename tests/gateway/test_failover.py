@@ -21,10 +21,10 @@ from engines.errors import (
     Unsupported,
 )
 from engines.slots import Slots
-from gateway.board import Board
 from gateway.failover import Failover
 from gateway.guards import Allowance, Guarded
-from gateway.line import Visit
+from gateway.health.board import Board
+from gateway.health.line import Visit
 from gateway.record import Making
 from gateway.refusals import NoEngine, OutOfTime
 from gateway.text.script import Clause, Script

@@ -9,9 +9,9 @@ from typing import Any
 
 from engines.contract import EngineInfo, EngineKind, Instance, Missing, Options
 from engines.errors import Unavailable
-from gateway.board import Board
 from gateway.configuration.engines import EngineEntry
 from gateway.fleet import Fleet
+from gateway.health.board import Board
 from gateway.keeper import CHECK_EVERY_S, LONGEST_BACK_OFF_S, MISSING_EVERY_S
 from gateway.member import somebody_returns
 from policies.types import EngineState

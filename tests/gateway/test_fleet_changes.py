@@ -11,9 +11,9 @@ import pytest
 
 from engines.contract import EngineKind, Instance, Missing, Options
 from engines.errors import Unavailable
-from gateway.board import Board
 from gateway.configuration.engines import EngineEntry
 from gateway.fleet import Changes, Fleet
+from gateway.health.board import Board
 from gateway.keeper import MISSING_EVERY_S
 from gateway.member import Member
 from tests.engines_at_hand import Scripted

@@ -14,10 +14,10 @@ from engines.contract import AudioChunk, SpeechRequest
 from engines.errors import Busy, DeadlineExceeded, EngineFault, InvalidRequest, Throttled, Unavailable
 from engines.slots import Slots
 from gateway import guards
-from gateway.board import Board
-from gateway.breaker import FAULTS_TO_OPEN, OPEN_S
 from gateway.guards import Allowance, Guarded
-from gateway.line import Visit
+from gateway.health.board import Board
+from gateway.health.breaker import FAULTS_TO_OPEN, OPEN_S
+from gateway.health.line import Visit
 from gateway.refusals import OutOfTime
 from policies.types import EngineState
 from policies.waiting import MAY_BE_LONGER

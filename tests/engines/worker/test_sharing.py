@@ -15,9 +15,9 @@ from engines.errors import Busy, DeadlineExceeded
 from engines.slots import Slots
 from engines.worker.client import WorkerEngine
 from gateway import guards
-from gateway.board import Board
 from gateway.guards import Allowance, Guarded
-from gateway.line import Visit
+from gateway.health.board import Board
+from gateway.health.line import Visit
 from tests.engines.worker.workplace import Workplace, eventually, request_of, say
 from tests.virtual import VirtualClock
 

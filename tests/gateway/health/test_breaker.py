@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from gateway.breaker import FAULTS_TO_OPEN, LONGEST_OPEN_S, OPEN_S, SAMPLE, SAMPLE_WITHIN_S, Breaker
+from gateway.health.breaker import FAULTS_TO_OPEN, LONGEST_OPEN_S, OPEN_S, SAMPLE, SAMPLE_WITHIN_S, Breaker
 
 
 def fail(breaker: Breaker, times: int, now_s: float = 100.0) -> None:

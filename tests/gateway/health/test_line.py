@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.line import AWAY_AFTER_S, LATEST_RETURN_S, Line, Visit
+from gateway.health.line import AWAY_AFTER_S, LATEST_RETURN_S, Line, Visit
 
 
 def learnt(pace: float) -> Line:

@@ -1,7 +1,7 @@
 """The board: the only mutable state of health and load, one row per engine.
 
-`gateway.row` has what is known about one engine; `snapshot` gives policies an immutable view of all. Knows nothing
-about requests or engines' code.
+`row.py` has what is known about one engine; `snapshot` gives policies an immutable view of all. Knows nothing about
+requests or engines' code.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 from engines.contract import EngineInfo
 from engines.slots import Slots
 from gateway.clock import Clock
-from gateway.row import Row, Watcher
+from gateway.health.row import Row, Watcher
 from policies.types import EngineState, Snapshot
 
 #: a snapshot may be used again for this long (seconds): its `now` only serves the hours of rules, and people

@@ -8,10 +8,10 @@ import pytest
 
 from engines.errors import DeadlineExceeded, EngineFault, InvalidRequest, SpeechError, Throttled, Unavailable
 from engines.slots import Slots
-from gateway.board import Board
-from gateway.breaker import FAULTS_TO_OPEN, OPEN_S
-from gateway.line import Visit
-from gateway.row import COOL_DOWN_S, LONGEST_COOL_DOWN_S, STALE_S
+from gateway.health.board import Board
+from gateway.health.breaker import FAULTS_TO_OPEN, OPEN_S
+from gateway.health.line import Visit
+from gateway.health.row import COOL_DOWN_S, LONGEST_COOL_DOWN_S, STALE_S
 from policies.types import EngineState
 from tests.virtual import VirtualClock
 

@@ -14,9 +14,9 @@ from typing import Protocol
 from engines.contract import EngineInfo
 from engines.errors import SpeechError, Unavailable
 from engines.slots import Slots
-from gateway.breaker import Breaker
 from gateway.clock import Clock
-from gateway.line import Line
+from gateway.health.breaker import Breaker
+from gateway.health.line import Line
 from policies.types import EngineState, State
 
 #: seconds a throttled engine is left alone when its service does not say, and at most, whatever it says
