@@ -164,6 +164,7 @@ LAG = Gauged(
     "voxgate_event_loop_lag_seconds", "The longest that anything waited for its turn, in the last minute", across="max"
 )
 PROCESSES = Gauged("voxgate_processes", "Gateway processes that answer for this port")
+SERVED_LINES_LOST = Counted("voxgate_served_log_lost_total", "Requests whose line in served.jsonl could not be written")
 LINES_LOST = Counted("voxgate_log_lines_dropped_total", "Log lines left out, because whoever reads them is too slow")
 SPANS_LOST = Counted("voxgate_spans_dropped_total", "Traces of requests that could not be sent")
 BUILD = Gauged("voxgate_build_info", "1, by version", ("version", "python"), "max")

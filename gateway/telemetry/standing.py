@@ -48,6 +48,8 @@ class Standing:
             yield catalog.REFUSED, (limit,), refused
         if runtime.store:
             yield catalog.REDIS_ERRORS, (), runtime.store.failed
+        if runtime.served_log:
+            yield catalog.SERVED_LINES_LOST, (), runtime.served_log.dropped
         yield catalog.LINES_LOST, (), lines_left_out()
         if self._tracing:
             yield catalog.SPANS_LOST, (), self._tracing.lost
