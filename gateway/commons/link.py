@@ -18,6 +18,9 @@ from gateway.commons.wire import Answer, Call, Signature, encode, read_frame, si
 
 #: seconds an answer may take: the host is on this machine and only looks things up
 ANSWER_S = 2.0
+#: seconds in which a host that did not answer in time is not asked again: every request would wait as long, several
+#: times, and what it is sent would wait here in memory
+SILENT_S = 1.0
 
 _decode = msgspec.msgpack.Decoder(Answer).decode
 
@@ -32,11 +35,15 @@ class Link:
         self._writer: asyncio.StreamWriter | None = None
         self._listening: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
+        self._silent_until_s = 0.0  # on the loop's clock
 
     async def call(self, target: str, method: str, arguments: tuple[Any, ...], within_s: float = ANSWER_S) -> bytes:
         """The result, still encoded. Raises Absent when the host is gone, does not answer in time, or failed."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._silent_until_s:
+            raise Absent(f"{target}.{method}: the host did not answer a moment ago")
         number = next(self._numbers)
-        answer: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[msgspec.Raw] = loop.create_future()
         try:
             async with asyncio.timeout(within_s):
                 writer = await self._connected()
@@ -45,6 +52,10 @@ class Link:
                 await writer.drain()
                 return bytes(await answer)
         except TimeoutError as error:
+            self._silent_until_s = loop.time() + SILENT_S
+            if self._writer is not None:
+                self._writer.transport.abort()  # with all that was not sent yet
+                self._writer = None
             raise Absent(f"{target}.{method}: no answer in time") from error
         except OSError as error:
             self._writer = None

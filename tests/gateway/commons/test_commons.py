@@ -112,6 +112,38 @@ async def test_a_host_that_is_gone_is_an_absence_and_one_that_is_back_is_taken_u
     await link.aclose()
 
 
+async def test_a_host_that_does_not_answer_is_left_alone_for_a_while(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came, gone = asyncio.Event(), asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.set()
+        await reader.read()
+        writer.close()
+        gone.set()
+
+    link = Link(path)
+    async with await asyncio.start_unix_server(say_nothing, path):
+        with pytest.raises(Absent, match="no answer in time"):
+            await link.call("shelf", "first", (["a"],), within_s=0.05)
+        async with asyncio.timeout(10):
+            await came.wait()
+            await gone.wait()  # the connection, and with it what waited to be sent
+        came.clear()
+        with pytest.raises(Absent, match="a moment ago"):
+            await link.call("shelf", "first", (["a"],))
+        assert not came.is_set()
+    await link.aclose()
+    monkeypatch.setattr("gateway.commons.link.SILENT_S", 0.0)
+    link = Link(path)
+    with Host(path, {"shelf": (MemoryShelf(), Shelf)}):
+        with pytest.raises(Absent, match="no answer in time"):
+            await link.call("shelf", "first", (["a"],), within_s=0.0)
+        assert await remote(link, "shelf", Shelf).first(["a"]) is None
+        await link.aclose()
+
+
 async def test_bytes_that_are_no_frame_end_only_their_own_connection(path: Path) -> None:
     with Host(path, {"shelf": (MemoryShelf(), Shelf)}):
         reader, writer = await asyncio.open_unix_connection(path)
@@ -133,7 +165,7 @@ def test_another_process_calls_too(path: Path) -> None:
     script = (
         "import asyncio, sys; from pathlib import Path\n"
         "from gateway.commons.link import Link, remote\n"
-        "from gateway.outcomes import Outcomes\n"
+        "from gateway.outcomes.outcomes import Outcomes\n"
         "async def main():\n"
         "    link = Link(Path(sys.argv[1]))\n"
         "    print(await link.call('shelf', 'first', (['a'],)))\n"
