@@ -22,8 +22,8 @@ from heapq import heapify, heapreplace
 MEMORY = 0.8
 #: a speech that stays away between two clauses for so long (seconds) waits for its listener, and is in nobody's way
 AWAY_AFTER_S = 1.0
-#: nobody is told to come back later than this (seconds): clients wait no longer when they are told to
-LATEST_RETURN_S = 120.0
+#: nobody is told to come back later than this (seconds): many will not come back, and one who hammers counts each time
+LATEST_RETURN_S = 60.0
 
 
 @dataclass(slots=True, eq=False)
