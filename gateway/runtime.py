@@ -26,9 +26,9 @@ from gateway.health.board import Board
 from gateway.health_news import HealthNews
 from gateway.limits.limiter import Limiter
 from gateway.limits.memory import MemoryBuckets
-from gateway.outcomes import MemoryOutcomes, Outcomes
+from gateway.outcomes.outcomes import MemoryOutcomes, Outcomes
+from gateway.outcomes.shared import SharedOutcomes
 from gateway.record import Served
-from gateway.records import SharedOutcomes
 from gateway.reload import LOOK_EVERY_S, Reloader
 from gateway.served_log.log import ServedLog
 from gateway.shared import Shared, share

@@ -18,7 +18,7 @@ from gateway.configuration.settings import Settings
 from gateway.flight.claims import Claims, MemoryClaims
 from gateway.limits.buckets import Buckets
 from gateway.limits.memory import MemoryBuckets
-from gateway.records import MemoryRecords, Records
+from gateway.outcomes.records import MemoryRecords, Records
 
 if TYPE_CHECKING:
     from gateway.commons.link import Link

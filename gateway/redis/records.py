@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from gateway.records import Packed
+from gateway.outcomes.records import Packed
 from gateway.redis.store import Store
 
 #: seconds that a writing may take: nobody waits for it

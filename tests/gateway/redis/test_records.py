@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway import records as module
 from gateway.clock import SystemClock
-from gateway.outcomes import MemoryOutcomes, pack_outcome
+from gateway.outcomes import shared as module
+from gateway.outcomes.outcomes import MemoryOutcomes, pack_outcome
+from gateway.outcomes.shared import SharedOutcomes
 from gateway.record import Attempt, Served
-from gateway.records import SharedOutcomes
 from gateway.redis.records import RedisRecords
 from gateway.redis.store import Store
 from policies.policy import Terms

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.outcomes import MemoryOutcomes
+from gateway.outcomes.outcomes import MemoryOutcomes
 from gateway.record import Attempt, Served
 from tests.virtual import VirtualClock
 
@@ -44,7 +44,7 @@ async def test_an_outcome_is_forgotten_after_its_time() -> None:
 
 
 async def test_large_records_push_out_older_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.outcomes.MOST_BYTES", 100_000)
+    monkeypatch.setattr("gateway.outcomes.outcomes.MOST_BYTES", 100_000)
     outcomes = MemoryOutcomes(10_000, 60, VirtualClock())
     for n in range(10):
         one = served(str(n))

@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict
-from typing import NamedTuple, Protocol
 
 from gateway.absent import Absent
-from gateway.clock import Clock
-from gateway.outcomes import MOST_BYTES, Outcomes, pack_outcome, unpack_outcome
+from gateway.outcomes.outcomes import Outcomes, pack_outcome, unpack_outcome
+from gateway.outcomes.records import Packed, Records
 from gateway.record import Served
 
 #: seconds for which records are gathered before they are written together
@@ -25,49 +23,6 @@ REFRESH_S, RUNNING_S = 15.0, 60
 MOST_WAITING, AT_ONCE, AGAIN_S = 5000, 200, 1.0
 
 logger = logging.getLogger("voxgate.records")
-
-
-class Packed(NamedTuple):
-    """The record of a request as bytes, to be kept for `for_s` seconds."""
-
-    request_id: str
-    for_s: int
-    data: bytes
-
-
-class Records(Protocol):
-    """Where they are kept. Both methods may raise Absent."""
-
-    async def write(self, records: list[Packed]) -> None:
-        """Keep these, in place of older ones of the same requests."""
-
-    async def read(self, request_id: str) -> bytes | None: ...
-
-
-class MemoryRecords:
-    """In one process, which the others call: the last `keep`, and fewer if they are large."""
-
-    def __init__(self, keep: int, clock: Clock) -> None:
-        self._keep, self._clock = keep, clock
-        self._kept: OrderedDict[str, tuple[float, bytes]] = OrderedDict()  # until when, on the clock
-        self._held_bytes = 0
-
-    async def write(self, records: list[Packed]) -> None:
-        now_s = self._clock.monotonic()
-        for one in records:
-            self._forget(one.request_id)
-            self._kept[one.request_id] = now_s + one.for_s, one.data
-            self._held_bytes += len(one.data)
-        while len(self._kept) > self._keep or self._held_bytes > MOST_BYTES:
-            self._forget(next(iter(self._kept)))
-
-    async def read(self, request_id: str) -> bytes | None:
-        until_s, data = self._kept.get(request_id, (0.0, b""))
-        return data if self._clock.monotonic() < until_s else None
-
-    def _forget(self, request_id: str) -> None:
-        _, data = self._kept.pop(request_id, (0.0, b""))
-        self._held_bytes -= len(data)
 
 
 class SharedOutcomes:
