@@ -229,7 +229,8 @@ class Publishing:
     def _tail(self, error: Exception | None = None) -> Tail:
         making = self._flight.making
         tail = Tail(making.audio_s, making.clause_engines, abandoned=self._flight.abandoned)
-        if isinstance(error, SpeechError) and not isinstance(error, OutOfTime):
+        # whose time is over, and whose line is full, says nothing of others: they try for themselves
+        if isinstance(error, SpeechError) and not isinstance(error, OutOfTime) and error.code != "busy":
             tail.error, tail.message, tail.status = error.code, error.message, error.status
             tail.retry_after_s, tail.param = error.retry_after_s, error.param
         elif error is not None:

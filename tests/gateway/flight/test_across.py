@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from engines.errors import EngineFault, Interrupted, Unavailable
+from engines.errors import Busy, EngineFault, Interrupted, Unavailable
 from gateway.flight import across, claims
 from gateway.flight.across import MadeElsewhere
 from gateway.flight.claims import MemoryClaims
 from gateway.pipeline import speak
 from gateway.record import Served
-from gateway.refusals import OutOfTime
+from gateway.refusals import NoEngine, OutOfTime
 from gateway.runtime import Runtime
 from tests.engines_at_hand import Scripted, chunk
 from tests.gateway.conftest import POLICIES, Bench
@@ -95,6 +95,20 @@ async def test_an_error_of_the_engines_is_everybodys(gateways: Gateways) -> None
     }
     assert not other.requests
     await nothing_left(two, other)
+
+
+async def test_a_line_that_is_full_is_so_at_its_own_gateway_alone(gateways: Gateways) -> None:
+    full, other = Paced([Busy("a is full")], free=0), Scripted([chunk(value=1)], [chunk(value=2)], [chunk(value=3)])
+    one, two = await gateways(full, other)
+    leading = await led(one, full)
+    following = client(two, "follower").start()
+    await watched(one)
+    full.go.set()
+    with pytest.raises(NoEngine, match="a is full"):
+        await leading
+    assert await following == spoken(1, 2, 3)
+    for runtime, engine in ((one, full), (two, other)):
+        await nothing_left(runtime, engine)
 
 
 async def watched(leading: Runtime) -> None:
