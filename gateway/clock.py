@@ -1,8 +1,8 @@
 """The clock, injected wherever a time is kept, so that tests can turn its hands.
 
 Durations inside one wait (what a timeout allows and what is left of it, how long an engine stayed up) are told by the
-event loop's own clock instead, in `gateway.guards` and `gateway.keeper`: the timers that end such a wait run by it, and
-a second clock would not agree with them, least of all under a loop whose time a test makes jump.
+event loop's own clock instead, in `gateway.guards` and `gateway.fleet.keeper`: the timers that end such a wait run by
+it, and a second clock would not agree with them, least of all under a loop whose time a test makes jump.
 """
 
 from __future__ import annotations

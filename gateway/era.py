@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from gateway.configuration.load import Config
+from gateway.fleet.member import Member, somebody_returns
 from gateway.health.board import Board
-from gateway.member import Member, somebody_returns
 from gateway.prepared import Preparing
 from policies.types import Snapshot
 

@@ -25,7 +25,7 @@ from gateway.clock import Clock
 from gateway.configuration.load import Config, Reading, read_config, read_sources
 from gateway.configuration.problems import Problem
 from gateway.configuration.yaml import Source
-from gateway.fleet import Changes
+from gateway.fleet.fleet import Changes
 
 logger = logging.getLogger("voxgate.reload")
 

@@ -20,10 +20,10 @@ from gateway.clock import Clock, SystemClock
 from gateway.configuration.load import Config
 from gateway.configuration.settings import Settings
 from gateway.era import Era
-from gateway.fleet import Changes, Fleet
+from gateway.fleet.fleet import Changes, Fleet
+from gateway.fleet.health_news import HealthNews
 from gateway.flight.flights import Flights
 from gateway.health.board import Board
-from gateway.health_news import HealthNews
 from gateway.limits.limiter import Limiter
 from gateway.limits.memory import MemoryBuckets
 from gateway.outcomes.outcomes import MemoryOutcomes, Outcomes

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.bulletin import Bulletin, MemoryBulletin
 from gateway.cache import Cache, MemoryCache
 from gateway.clock import Clock
 from gateway.configuration.settings import Settings
+from gateway.fleet.bulletin import Bulletin, MemoryBulletin
 from gateway.flight.claims import Claims, MemoryClaims
 from gateway.limits.buckets import Buckets
 from gateway.limits.memory import MemoryBuckets

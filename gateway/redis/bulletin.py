@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.bulletin import LONGEST_S, News, Posted
+from gateway.fleet.bulletin import LONGEST_S, News, Posted
 from gateway.redis.store import Store
 
 #: seconds for one exchange: nobody waits for it

@@ -180,7 +180,7 @@ def test_a_client_leaves_who_was_turned_away(stage: Stage) -> None:
 def test_clients_leave_who_wait_for_an_engine_that_comes_back(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, whole: bool
 ) -> None:
-    monkeypatch.setattr("gateway.keeper.BACK_OFF_S", 0.8)  # of the second loss; what is worth waiting for
+    monkeypatch.setattr("gateway.fleet.keeper.BACK_OFF_S", 0.8)  # of the second loss; what is worth waiting for
     mortal = {"kind": "tone", "isolation": "process"}
     gateway = stage({"mortal": mortal}, [rule("mortal", ["mortal"])])
     await_worker(gateway, "mortal")

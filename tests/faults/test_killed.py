@@ -62,7 +62,7 @@ def test_an_engine_that_breaks_off_at_any_piece(stage: Stage, text: str) -> None
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that died are started again without a pause, however often."""
-    monkeypatch.setattr("gateway.keeper.BACK_OFF_S", 0.0)
+    monkeypatch.setattr("gateway.fleet.keeper.BACK_OFF_S", 0.0)
 
 
 class Killer:

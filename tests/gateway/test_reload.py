@@ -19,7 +19,7 @@ from engines.contract import EngineKind, Options
 from engines.registry import Registry
 from gateway.configuration.load import Config, Reading, load_config, read_config, read_sources
 from gateway.configuration.yaml import Source
-from gateway.fleet import Changes
+from gateway.fleet.fleet import Changes
 from gateway.keyring import digest_of
 from gateway.reload import Reloader
 from tests.engines_at_hand import Scripted

@@ -13,16 +13,16 @@ import pytest
 from engines.contract import EngineInfo
 from engines.errors import EngineFault, Throttled
 from engines.slots import Slots
-from gateway import health_news
 from gateway.absent import Absent
-from gateway.bulletin import Bulletin, MemoryBulletin, News, Posted
 from gateway.clock import SystemClock
 from gateway.commons.host import Host
 from gateway.commons.link import Link, remote
 from gateway.configuration.settings import Redis
+from gateway.fleet import health_news
+from gateway.fleet.bulletin import Bulletin, MemoryBulletin, News, Posted
+from gateway.fleet.health_news import HealthNews, digest
 from gateway.health.board import Board
 from gateway.health.breaker import FAULTS_TO_OPEN, OPEN_S
-from gateway.health_news import HealthNews, digest
 from gateway.redis.bulletin import RedisBulletin
 from gateway.redis.store import Store
 from tests.engines_at_hand import Scripted, chunk

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from engines.contract import EngineKind
 from gateway.configuration.engines import EngineEntry
+from gateway.fleet.keeper import keep
+from gateway.fleet.member import Member, build_member, cost_of, first_of
 from gateway.health.board import Board
-from gateway.keeper import keep
-from gateway.member import Member, build_member, cost_of, first_of
 from policies.types import EngineState
 
 logger = logging.getLogger("voxgate.fleet")

@@ -12,10 +12,10 @@ import pytest
 from engines.contract import EngineKind, Instance, Missing, Options
 from engines.errors import Unavailable
 from gateway.configuration.engines import EngineEntry
-from gateway.fleet import Changes, Fleet
+from gateway.fleet.fleet import Changes, Fleet
+from gateway.fleet.keeper import MISSING_EVERY_S
+from gateway.fleet.member import Member
 from gateway.health.board import Board
-from gateway.keeper import MISSING_EVERY_S
-from gateway.member import Member
 from tests.engines_at_hand import Scripted
 from tests.virtual import VirtualClock, run
 
@@ -296,7 +296,7 @@ def test_slots_need_another_instance() -> None:
 
 def test_whoever_does_not_end_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     yard = Orchestra()
-    monkeypatch.setattr("gateway.fleet.DRAIN_WITHIN_S", 600.0)
+    monkeypatch.setattr("gateway.fleet.fleet.DRAIN_WITHIN_S", 600.0)
 
     async def story() -> None:
         yard.visit()

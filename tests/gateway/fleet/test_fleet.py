@@ -10,10 +10,10 @@ from typing import Any
 from engines.contract import EngineInfo, EngineKind, Instance, Missing, Options
 from engines.errors import Unavailable
 from gateway.configuration.engines import EngineEntry
-from gateway.fleet import Fleet
+from gateway.fleet.fleet import Fleet
+from gateway.fleet.keeper import CHECK_EVERY_S, LONGEST_BACK_OFF_S, MISSING_EVERY_S
+from gateway.fleet.member import somebody_returns
 from gateway.health.board import Board
-from gateway.keeper import CHECK_EVERY_S, LONGEST_BACK_OFF_S, MISSING_EVERY_S
-from gateway.member import somebody_returns
 from policies.types import EngineState
 from tests.engines_at_hand import Scripted, info
 from tests.virtual import VirtualClock, run

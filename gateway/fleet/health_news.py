@@ -19,9 +19,9 @@ from dataclasses import replace
 from hashlib import blake2b
 
 from gateway.absent import Absent
-from gateway.bulletin import LONGEST_S, Bulletin, News
 from gateway.clock import Clock
-from gateway.member import Member
+from gateway.fleet.bulletin import LONGEST_S, Bulletin, News
+from gateway.fleet.member import Member
 
 logger = logging.getLogger("voxgate.health")
 

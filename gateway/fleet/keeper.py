@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from engines.contract import Missing
 from engines.errors import SpeechError, without_addresses
-from gateway.member import Member
+from gateway.fleet.member import Member
 
 logger = logging.getLogger("voxgate.fleet")
 

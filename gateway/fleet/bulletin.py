@@ -1,4 +1,4 @@
-"""Where gateways post the news of engines' health for one another: see `gateway.health_news`, which says what for."""
+"""Where gateways post news of engines' health for one another; `health_news.py` says what for."""
 
 from __future__ import annotations
 
