@@ -20,7 +20,7 @@ from gateway.configuration.keys import KeyEntry, KeyLimits, KeysFile, check_name
 from gateway.configuration.keys_file import change_keys, entry, read_keys
 from gateway.configuration.load import find_directory, shipped_directory
 from gateway.configuration.settings import Limits
-from gateway.keyring import digest_of, new_key
+from gateway.keys.keyring import digest_of, new_key
 
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 

@@ -38,7 +38,7 @@ from gateway.configuration.settings import Log
 from gateway.http.app import create_app
 from gateway.http.connection import Connection
 from gateway.http.room import take_files
-from gateway.keyring import active
+from gateway.keys.keyring import active
 from gateway.reload import LOOK_EVERY_S
 from gateway.runtime import Runtime
 from gateway.shared import hosted

@@ -15,8 +15,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from gateway.configuration.advice import validate
 from gateway.configuration.settings import Countable, Limits, Section
 from gateway.configuration.yaml import Document
-from gateway.keyring import PREFIX, Key, Keyring
-from gateway.keys import Caller
+from gateway.keys.caller import Caller
+from gateway.keys.keyring import PREFIX, Key, Keyring
 from policies.fields import Names
 
 #: what stands in a file that is not there

@@ -23,7 +23,7 @@ from gateway.configuration.redis_access import note_redis_findings
 from gateway.configuration.secrets import note_clear_endpoints, note_secrets
 from gateway.configuration.settings import Settings
 from gateway.configuration.yaml import Document, Source, read_document, read_source
-from gateway.keyring import Keyring
+from gateway.keys.keyring import Keyring
 from gateway.voices import Voices
 from policies.policy import Policy
 

@@ -23,7 +23,7 @@ from litestar.types import HTTPScope, Scope
 from gateway.clock import Clock
 from gateway.configuration.load import Config
 from gateway.http.body import header
-from gateway.keys import Caller
+from gateway.keys.caller import Caller
 from gateway.refusals import Forbidden, Unauthorized
 
 logger = logging.getLogger("voxgate.http")

@@ -21,7 +21,7 @@ from gateway.http.permits import keep_permit
 from gateway.http.responses import collect, send_stream, send_whole, speech_headers, speech_json
 from gateway.http.room import most_at_once
 from gateway.http.wire import parse_speech
-from gateway.keys import Caller
+from gateway.keys.caller import Caller
 from gateway.limits.permit import Permit
 from gateway.pipeline import speak
 from gateway.reply import Reply

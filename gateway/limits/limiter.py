@@ -21,7 +21,7 @@ import msgspec
 from engines.errors import SpeechError
 from gateway.absent import Absent
 from gateway.configuration.settings import Limits
-from gateway.keys import Caller
+from gateway.keys.caller import Caller
 from gateway.limits.buckets import LEASE_S, Buckets, Correction, Draw, Place, Taken
 from gateway.limits.gcra import MICROSECONDS, NEVER, Bucket, Level
 from gateway.limits.headers import Headers, duration, limit_headers

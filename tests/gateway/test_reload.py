@@ -20,7 +20,7 @@ from engines.registry import Registry
 from gateway.configuration.load import Config, Reading, load_config, read_config, read_sources
 from gateway.configuration.yaml import Source
 from gateway.fleet.fleet import Changes
-from gateway.keyring import digest_of
+from gateway.keys.keyring import digest_of
 from gateway.reload import Reloader
 from tests.engines_at_hand import Scripted
 from tests.virtual import VirtualClock

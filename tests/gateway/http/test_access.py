@@ -17,7 +17,7 @@ import pytest
 
 from gateway.clock import SystemClock
 from gateway.http.access import is_local
-from gateway.keyring import digest_of
+from gateway.keys.keyring import digest_of
 
 from .conftest import Gateway, running
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from engines.testing import count_beeps
-from gateway.keyring import digest_of
+from gateway.keys.keyring import digest_of
 from tests.gateway.http.conftest import ENGINES, POLICIES, VOICES, Gateway
 
 StartGateway = Callable[..., Gateway]

@@ -11,7 +11,7 @@ from redis.crc import key_slot
 from gateway.absent import Absent
 from gateway.clock import Clock, SystemClock
 from gateway.configuration.settings import Limits
-from gateway.keys import Caller
+from gateway.keys.caller import Caller
 from gateway.limits.buckets import Correction, Draw, Place, Taken
 from gateway.limits.limiter import MOST_ASIDE, Limiter, RateLimited
 from gateway.limits.memory import MemoryBuckets

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.keyring import Key, Keyring, digest_of, new_key
-from gateway.keys import Caller
+from gateway.keys.caller import Caller
+from gateway.keys.keyring import Key, Keyring, digest_of, new_key
 from gateway.request import ClientRequest
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from gateway.keys import Caller
+from gateway.keys.caller import Caller
 
 #: what every key begins with, so that people and scanners of leaked secrets know one when they see it
 PREFIX = "vg_"
