@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,15 @@ def command(text: str, directory: Path | None, as_json: bool, board: Path | None
 
 
 def _asked_by(key: str, request: ClientRequest, config: Config) -> ClientRequest:
-    """The request as the key of that name would make it, expired or not; one that is not there yet may everything."""
-    if key in config.keys.keys:
-        return config.keys.keys[key].caller.ask(request)
+    """The request as the key of that name would make it, expired or not; one that is not there yet may do all."""
+    if found := config.keys.keys.get(key):
+        if (state := found.state(datetime.now(UTC))) != "active":
+            click.echo(
+                f"voxgate: the key {key!r} is {state}: its requests are refused; planned as if it were not", err=True
+            )
+        return found.caller.ask(request)
     if key:
-        text = (
-            f"voxgate: there is no key {key!r}: planned as for one that may everything; {near(key, config.keys.keys)}"
-        )
+        text = f"voxgate: there is no key {key!r}: planned as for one that may do all; {near(key, config.keys.keys)}"
         click.echo(text.rstrip("; "), err=True)
     return replace(request, key=key)
 

@@ -13,7 +13,8 @@ from gateway.configuration.load import shipped_directory
 @click.command()
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--force", is_flag=True, help="Write over files that are there already.")
-def command(directory: Path, force: bool) -> None:
+@click.option("--missing", is_flag=True, help="Write only those that are not there; the others stay as they are.")
+def command(directory: Path, force: bool, missing: bool) -> None:
     """Copy the shipped configuration to DIR, ready to edit."""
     shipped = shipped_directory()
     files = sorted(one.relative_to(shipped) for one in shipped.rglob("*") if one.suffix in (".yaml", ".json"))
@@ -22,10 +23,14 @@ def command(directory: Path, force: bool) -> None:
         raise click.ClickException(
             f"{shipped}: holds no configuration: the installation is damaged, install voxgate again"
         )
-    there = [str(directory / one) for one in files if (directory / one).exists()]
-    if there and not force:
-        shown = f"{there[0]} and {len(there) - 1} more" if len(there) > 1 else there[0]
-        raise click.ClickException(f"{shown} would be overwritten: choose another directory, or add --force")
+    there = [one for one in files if (directory / one).exists()]
+    if missing:
+        files = [one for one in files if one not in there]
+    elif there and not force:
+        shown = f"{directory / there[0]}" + (f" and {len(there) - 1} more" if len(there) > 1 else "")
+        raise click.ClickException(
+            f"{shown} would be overwritten: choose another directory, or add --missing or --force"
+        )
     try:
         for one in files:
             (directory / one).parent.mkdir(parents=True, exist_ok=True)

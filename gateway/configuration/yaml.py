@@ -92,7 +92,7 @@ def read_source(file: Path, absent: Source | None = None) -> Source:
     except FileNotFoundError:
         if absent is not None:
             return absent
-        return f"no such file: `voxgate init {file.parent}` writes the shipped one, ready to edit"
+        return f"no such file: `voxgate init --missing {file.parent}` writes the shipped one, ready to edit"
     except IsADirectoryError:
         return "is a directory, but must be a file"
     except OSError as error:

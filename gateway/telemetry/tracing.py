@@ -33,7 +33,10 @@ WAITING, SENT_AT_ONCE = 2048, 512
 #: seconds in which records are gathered, and that the last ones may take when the gateway ends
 GATHER_S, LAST_S = 1.0, 2.0
 
-_ADVICE = "a collector of traces is named, but the libraries are not installed: pip install 'voxgate[otel]'"
+_ADVICE = (
+    "a collector of traces is named, but the libraries are not installed: `scripts/install otel` in a checkout,"
+    " else `pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-http` beside voxgate"
+)
 
 
 def is_wanted(settings: Settings, environ: Mapping[str, str]) -> bool:

@@ -65,6 +65,16 @@ def test_init_overwrites_nothing_unless_forced(directory: Path) -> None:
     assert (directory / "voices.yaml").read_text() != "mine"
 
 
+def test_init_puts_in_the_missing_file_as_check_says_and_leaves_the_others(directory: Path) -> None:
+    (directory / "engines.yaml").write_text("mine")
+    (directory / "voices.yaml").unlink()
+    advice = f"`voxgate init --missing {directory}`"
+    assert advice in run("check", "--config", str(directory)).stderr
+    assert run(*advice.strip("`").split()[1:]).stdout.startswith("wrote 1 files to ")
+    assert (directory / "voices.yaml").read_text().startswith("# yaml-language-server")
+    assert (directory / "engines.yaml").read_text() == "mine"
+
+
 def test_init_leaves_other_files_alone(tmp_path: Path) -> None:
     (tmp_path / "keys.yaml").write_text("mine")
     assert run("init", str(tmp_path)).exit_code == 0
@@ -148,9 +158,9 @@ def test_check_and_serve_say_what_traces_need_that_is_not_installed(
     monkeypatch.setattr("gateway.telemetry.tracing.is_installed", lambda: False)
     checked = run("check", "--config", str(directory))
     assert checked.exit_code == 0
-    assert "pip install 'voxgate[otel]'" in checked.stderr
+    assert "`scripts/install otel`" in checked.stderr
     tell(read_config(directory))
-    assert "pip install 'voxgate[otel]'" in capsys.readouterr().err
+    assert "`scripts/install otel`" in capsys.readouterr().err
 
 
 # --- explain ---
@@ -177,7 +187,11 @@ def test_explain_plans_for_a_key_by_its_name(directory: Path) -> None:
     policies = "rules:\n  - {name: of the kiosk, when: {tags: [hall]}, use: [espeak]}\n  - {name: all, use: [tone]}\n"
     (directory / "policies.yaml").write_text(f"version: 1\n{policies}last_resort: espeak\n")
     (directory / "engines.yaml").write_text("version: 1\nengines: {espeak: {kind: espeak}, tone: {kind: tone}}\n")
-    keys = {"kiosk": ("a1", "tags: [hall], voices: [narrator]"), "no_tone": ("b2", "engines: [espeak]")}
+    keys = {
+        "kiosk": ("a1", "tags: [hall], voices: [narrator]"),
+        "no_tone": ("b2", "engines: [espeak]"),
+        "old": ("c3", "expires: 2020-01-31"),
+    }
     lines = [f"  {name}: {{sha256: {digest * 32}, {may}}}\n" for name, (digest, may) in keys.items()]
     (directory / "keys.yaml").write_text(f"version: 1\nkeys:\n{''.join(lines)}")
 
@@ -194,6 +208,9 @@ def test_explain_plans_for_a_key_by_its_name(directory: Path) -> None:
     assert json.loads(unknown.stdout)["rule"] == "all"
     assert "there is no key 'kiosks'" in unknown.stderr
     assert "did you mean kiosk?" in unknown.stderr
+    expired = explain("old")
+    assert json.loads(expired.stdout)["rule"] == "all"
+    assert "the key 'old' is expired" in expired.stderr
 
 
 def test_explain_answers_for_an_imagined_board(directory: Path, tmp_path: Path) -> None:
