@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from gateway.configuration.load import Config
 from gateway.fleet.member import Member, somebody_returns
+from gateway.guards import Guarded
 from gateway.health.board import Board
 from gateway.prepared import Preparing
 from policies.types import Snapshot
@@ -38,6 +39,11 @@ class Era:
     def end(self) -> None:
         """Another era begins. Call it in the same step of the event loop as the change to the engines."""
         self._over = True
+
+    @property
+    def engines(self) -> dict[str, Guarded]:
+        """What may speak, by name."""
+        return {name: member.guarded for name, member in self.members.items()}
 
     def snapshot(self) -> Snapshot:
         """The engines of this era now. The same object as before when nothing has changed, while it lasts."""

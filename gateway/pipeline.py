@@ -27,7 +27,7 @@ from gateway.era import Era
 from gateway.failover import Spoken
 from gateway.flight.across import Publishing, claim, follow
 from gateway.flight.flight import Abandoned, Flight, Listener, Piece
-from gateway.guards import Allowance, Guarded
+from gateway.guards import Allowance
 from gateway.limits.permit import FREE, Permit
 from gateway.no_engine import no_engine
 from gateway.player import Player
@@ -131,7 +131,7 @@ class Speech:
         found = await self.runtime.cache.first(self.keys)
         if found is None:
             if self.plan.terms.cache == "only":
-                raise no_engine(self.plan, [], self._engines)
+                raise no_engine(self.plan, [], self.era.engines)
             return None
         clip = found[1]
         served = self.served
@@ -208,7 +208,7 @@ class Speech:
             elif self.left_s <= 0:
                 raise _out_of_time()
         if not self.plan.steps:
-            raise no_engine(self.plan, [], self._engines)
+            raise no_engine(self.plan, [], self.era.engines)
 
     # --- listen ---
 
@@ -314,10 +314,6 @@ class Speech:
             self.runtime.served_log.note(served, self.prepared, self.request, self.snapshot)
 
     # --- small facts ---
-
-    @property
-    def _engines(self) -> dict[str, Guarded]:
-        return {name: member.guarded for name, member in self.era.members.items()}
 
     def _production(self, making: Making) -> Production:
         return Production(self.request, self.era, self.prepared, self.snapshot, self.plan, making, self._elapsed_s)

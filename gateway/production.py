@@ -44,11 +44,10 @@ class Production:
 
     def spoken(self, left: Allowance) -> AsyncGenerator[Spoken, None]:
         """PCM, clause by clause, from whichever engines can; `left` is how long they may take altogether."""
-        engines = {name: member.guarded for name, member in self.era.members.items()}
         return Failover(
             self.plan,
             self.prepared.script,
-            engines,
+            self.era.engines,
             self._request_of,
             self.making,
             self.elapsed_s,
