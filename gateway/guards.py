@@ -40,7 +40,7 @@ FAIR_SHARE = 0.5
 
 
 @runtime_checkable
-class Shared(Protocol):
+class SharedEngine(Protocol):
     """What an engine has, beside an Engine's own, whose slots others take too: a worker of several gateways."""
 
     def synthesize_in_turn(
@@ -198,7 +198,7 @@ class Timed(_Around):
     def _lateness(self) -> SpeechError:
         row, limited, limit_s = self.of.row, self._limited, self._limit_s
         if self._last:
-            return OutOfTime("the time allowed for this request is over before the speech was")
+            return OutOfTime()
         if limited.worked_s >= limit_s * FAIR_SHARE:
             if not limited.heard and row.mute_since_s is None:
                 row.mute_since_s = limited.turn_s
@@ -296,7 +296,7 @@ class Limited(_Around):
             )
 
     def _speech(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
-        if isinstance(self.inner, Shared):
+        if isinstance(self.inner, SharedEngine):
             return self.inner.synthesize_in_turn(request, self._wait)
         return self.inner.synthesize(request)
 

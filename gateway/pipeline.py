@@ -71,7 +71,7 @@ async def speak(
                 return await speech.from_flight()
             except Abandoned:  # by whom we followed, for no fault of the engines
                 if speech.left_s <= 0:
-                    raise _out_of_time() from None
+                    raise OutOfTime from None
     except BaseException as error:
         await speech.end(error)
         raise
@@ -148,7 +148,7 @@ class Speech:
         if self.flight is None:
             await self.runtime.outcomes.put(self.served)
         in_vain = self.flight.maker if self.flight else ""
-        self.flight, first = self.runtime.flights.board(self._flight_key())
+        self.flight, first = self.runtime.flights.join(self._flight_key())
         if first and self.flight.key and self.runtime.cache.holds(self.keys):  # one landed since we looked there
             self.flight.abandon()
             raise Abandoned
@@ -206,7 +206,7 @@ class Speech:
                 self.snapshot, self.plan, self.keys = decide_now(self.prepared, self.era, self.served.request_id)
                 self.served.plan = self.plan
             elif self.left_s <= 0:
-                raise _out_of_time()
+                raise OutOfTime
         if not self.plan.steps:
             raise no_engine(self.plan, [], self.era.engines)
 
@@ -239,7 +239,7 @@ class Speech:
                 async with asyncio.timeout(None if self.left_s == math.inf else self.left_s):
                     await listener.wait()
             except TimeoutError:
-                raise _out_of_time() from None
+                raise OutOfTime from None
             finally:
                 self.waited_s += loop.time() - since_s
         try:
@@ -335,7 +335,3 @@ class Speech:
 
     def _elapsed_s(self) -> float:
         return self.runtime.clock.monotonic() - self.began_s
-
-
-def _out_of_time() -> OutOfTime:
-    return OutOfTime("the time allowed for this request is over before the speech was")

@@ -33,6 +33,9 @@ class OutOfTime(DeadlineExceeded):
     try_next = False
     health = "unhurt"
 
+    def __init__(self, message: str = "the time allowed for this request is over before the speech was") -> None:
+        super().__init__(message)
+
 
 class NoEngine(SpeechError):
     """No engine was left to speak. Carries the plan, so that the caller sees why.

@@ -40,7 +40,7 @@ class Piece(NamedTuple):
 
 
 class Flight:
-    """Made by `Flights.board`, alone. Whoever was the first to board calls one of `begin`, `fail` and `abandon`.
+    """Made by `Flights.join`, alone. Whoever was the first to join calls one of `begin`, `fail` and `abandon`.
 
     `making` is filled while the speech is made: its engine is known once there is a piece.
     """

@@ -29,7 +29,7 @@ class Flights:
         self._aside: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    def board(self, key: str) -> tuple[Flight, bool]:
+    def join(self, key: str) -> tuple[Flight, bool]:
         """The flight with that key, and whether it is new: then the caller must get it to begin.
 
         An empty key is nobody else's. Raises Unavailable when the gateway is being closed.
