@@ -165,7 +165,6 @@ def test_another_process_calls_too(path: Path) -> None:
     script = (
         "import asyncio, sys; from pathlib import Path\n"
         "from gateway.commons.link import Link, remote\n"
-        "from gateway.outcomes.outcomes import Outcomes\n"
         "async def main():\n"
         "    link = Link(Path(sys.argv[1]))\n"
         "    print(await link.call('shelf', 'first', (['a'],)))\n"
