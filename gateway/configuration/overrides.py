@@ -1,7 +1,8 @@
 """`VOXGATE_A__B=value` in place of `a.b` of gateway.yaml. Knows nothing about the other files.
 
 A name without `__` overrides a field at the top (VOXGATE_AUTH) or is not ours (VOXGATE_CONFIG, or what a cluster sets
-for a service called voxgate). A name with `__` that is no field is an error: it was meant to be one.
+for a service called voxgate): one that would be a field with another `_` is warned of. A name with `__` that is no field
+is an error: it was meant to be one.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ def override(document: Document, environ: Mapping[str, str]) -> None:
     for name in sorted(found, key=lambda one: (len(paths[one]), one)):
         path = paths[name]
         if path == ("version",) or (len(path) == 1 and path[0] not in Settings.model_fields):
+            _note_near_miss(document, name)
             continue
         field = _field_at(path)
         if field is None:
@@ -46,6 +48,15 @@ def override(document: Document, environ: Mapping[str, str]) -> None:
 
 def _refuse(document: Document, name: str, path: Loc, message: str) -> None:
     document.problems.append(Problem(name, 1, 1, show_path(path), message))
+
+
+def _note_near_miss(document: Document, name: str) -> None:
+    """Of a variable that is not read: does it lack but one `_`."""
+    for field in _all_fields(Settings):
+        meant = _PREFIX + field.replace(".", "__").upper()
+        if "." in field and name == meant.replace("__", "_"):
+            message = f"is not read: write {meant}, with two `_` after the section"
+            document.problems.append(Problem(name, 1, 1, field, message, "warning"))
 
 
 def _field_at(path: Loc) -> Any:

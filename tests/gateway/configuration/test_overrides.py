@@ -111,6 +111,17 @@ def test_a_secret_in_the_file_is_refused_though_it_is_overridden(told: Callable[
     assert "a password in a URL" in line
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("VOXGATE_REDIS_URL", "VOXGATE_REDIS__URL"), ("VOXGATE_CACHE_MEMORY_MB", "VOXGATE_CACHE__MEMORY_MB")],
+)
+def test_a_variable_that_lacks_an_underscore_is_warned_of(load: Callable[..., Config], name: str, meant: str) -> None:
+    config = load({}, {name: "1"})
+    (warning,) = [one for one in config.warnings if one.file == name]
+    assert (warning.severity, meant in warning.message) == ("warning", True)
+    assert (config.settings.redis.url, config.settings.cache.memory_mb) == ("", 64)
+
+
 def test_names_that_are_no_fields_are_left_alone(load: Callable[..., Config]) -> None:
     environ = {
         "VOXGATE_CONFIG": "/x",
