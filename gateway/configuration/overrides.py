@@ -1,8 +1,8 @@
 """`VOXGATE_A__B=value` in place of `a.b` of gateway.yaml. Knows nothing about the other files.
 
 A name without `__` overrides a field at the top (VOXGATE_AUTH) or is not ours (VOXGATE_CONFIG, or what a cluster sets
-for a service called voxgate): one that would be a field with another `_` is warned of. A name with `__` that is no field
-is an error: it was meant to be one.
+for a service called voxgate): one that would be a field with another `_` is warned of. A name with `__` that is no
+field is an error: it was meant to be one.
 """
 
 from __future__ import annotations
