@@ -70,6 +70,8 @@ RECOUNT_S = 600
 
 
 class Cache(Protocol):
+    """Finished clips, by key."""
+
     async def first(self, keys: Sequence[str]) -> tuple[int, Clip] | None:
         """The first of `keys`, in their order, that is there, as (index, clip)."""
 

@@ -13,6 +13,8 @@ from typing import Protocol
 
 
 class Clock(Protocol):
+    """What time it is, for whoever must be testable without waiting."""
+
     def monotonic(self) -> float:
         """Seconds that only ever grow; for durations."""
 

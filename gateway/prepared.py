@@ -116,4 +116,5 @@ def with_draw(ask: Ask, draw: str) -> Ask:
 
 
 def hash64(text: str) -> int:
+    """64 bits of BLAKE2b: the same in every process, so that shares of traffic are."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest())

@@ -173,6 +173,7 @@ def leave_with_the_parent() -> None:
 
 
 def server(app: Litestar | str, config: Config, **more: object) -> uvicorn.Config:
+    """What uvicorn is told; `more` are its own options."""
     trusted = config.settings.listen.trusted_proxies
     return uvicorn.Config(
         app,
@@ -268,6 +269,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def address(sock: socket.socket) -> str:
+    """Where a bound socket is reached, as a URL."""
     host, port = sock.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -26,6 +26,8 @@ encode = msgspec.msgpack.encode
 
 
 class Call(msgspec.Struct, array_like=True):
+    """Method `method` of the object `target`; `number` comes back with the answer."""
+
     number: int
     target: str
     method: str
@@ -33,6 +35,8 @@ class Call(msgspec.Struct, array_like=True):
 
 
 class Answer(msgspec.Struct, array_like=True):
+    """`error`: the class of what was raised, empty when it went well."""
+
     number: int
     error: str
     result: msgspec.Raw

@@ -42,4 +42,5 @@ def without_references(text: str) -> str:
 
 
 def has_reference(text: str) -> bool:
+    """Does it hold a `${NAME}`, in whose place something of the environment is put."""
     return any(found["name"] for found in _REFERENCE.finditer(text))

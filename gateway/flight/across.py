@@ -42,12 +42,16 @@ BATCH_BYTES = 1_000_000
 
 
 class Head(msgspec.Struct, tag="head", array_like=True):
+    """Who speaks."""
+
     engine: str
     engine_voice: str
     degraded: str
 
 
 class Part(msgspec.Struct, tag="part", array_like=True):
+    """Encoded audio; `audio_s`: seconds of speech released up to its end."""
+
     audio_s: float
     data: bytes
 

@@ -35,6 +35,8 @@ class Abandoned(Exception):
 
 
 class Piece(NamedTuple):
+    """Encoded audio, as it is handed to listeners."""
+
     data: bytes
     audio_s: float  # seconds of speech that were released up to its end
 

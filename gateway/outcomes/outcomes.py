@@ -18,6 +18,8 @@ _RECORD_BYTES, _ATTEMPT_BYTES, _CLAUSE_BYTES = 3000, 400, 60
 
 
 class Outcomes(Protocol):
+    """Records of requests by id."""
+
     async def put(self, served: Served) -> None:
         """Remember a request: once when it begins, once when it has ended."""
 

@@ -52,6 +52,8 @@ return {held and 1 or 0, redis.call('LRANGE', KEYS[2], ARGV[2], ARGV[3])}
 
 
 class RedisClaims:
+    """`gateway.flight.claims.Claims`. Every method raises Absent when Redis does not answer in time."""
+
     def __init__(self, store: Store) -> None:
         self._prefix = f"{store.prefix}flight:"
         self._claim, self._write, self._read = (store.script(lua) for lua in (_CLAIM, _WRITE, _READ))

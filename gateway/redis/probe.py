@@ -87,6 +87,7 @@ def of_opening(error: Exception) -> Fault:
 
 
 def no_answer(within_s: float) -> Fault:
+    """The fault of a Redis that lets everybody wait."""
     return Fault("gone", f"no answer within {within_s * 1000:.0f} ms")
 
 

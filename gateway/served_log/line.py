@@ -95,6 +95,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def asked(prepared: Prepared, request: ClientRequest, seal: Seal) -> Asked:
+    """What a policy may look at of a request; its text only as a sealed hash."""
     ask = prepared.ask
     return Asked(
         chars=ask.chars,
@@ -120,10 +121,12 @@ def asked(prepared: Prepared, request: ClientRequest, seal: Seal) -> Asked:
 
 
 def board(snapshot: Snapshot) -> dict[str, EngineThen]:
+    """How each engine was when the request was planned."""
     return {name: _then(state) for name, state in snapshot.engines.items()}
 
 
 def line(served: Served, ask: Asked, engines: dict[str, EngineThen], text: str | None) -> Line:
+    """The line of one finished request. `text`: only where the operator wants it kept."""
     plan = served.plan
     skipped = {skip.engine: skip.code for skip in plan.skipped} if plan else {}
     return Line(
