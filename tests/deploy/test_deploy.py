@@ -80,6 +80,16 @@ def test_the_unit_is_one(tmp_path: Path) -> None:
     assert "voxgate.service" in run("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(unit)).stderr
 
 
+def test_the_group_that_reads_the_keys_does_not_keep_the_unit_from_having_its_user() -> None:
+    """DynamicUser makes a user of the unit's name, and refuses where a group of that name is there and no such user."""
+    text = (DEPLOY / "systemd" / "voxgate.service").read_text()
+    assert "DynamicUser=yes" in text
+    group = re.search(r"SupplementaryGroups=(\S+)", text)
+    assert group
+    assert group[1] != "voxgate"
+    assert f"groupadd --system {group[1]} && chgrp {group[1]} " in (DEPLOY / "README.md").read_text()
+
+
 def settings(section: type[BaseModel], prefix: str = "VOXGATE") -> Iterator[str]:
     """Every environment variable that overrides a value of gateway.yaml."""
     for name, about in section.model_fields.items():
