@@ -12,7 +12,7 @@ numbers below 2^53: microseconds since 1970 are, until 2255. Only their formatti
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Final
 
 from redis.asyncio import Redis
 
@@ -123,10 +123,6 @@ end
 _RENEW: Final = _COMMON + "hold(KEYS[1], ARGV[2], tonumber(ARGV[3]))"
 
 
-class _Script(Protocol):
-    async def __call__(self, keys: list[str], args: list[str | int], within_s: float | None = None) -> Any: ...
-
-
 class RedisBuckets:
     """Buckets by one script call each. All methods raise Absent when Redis does not answer in time.
 
@@ -136,9 +132,9 @@ class RedisBuckets:
 
     def __init__(self, store: Store, time_us: Callable[[], int] | None = None) -> None:
         self._store, self._time_us = store, time_us
-        self._take: _Script = store.script(_TAKE)
-        self._correct: _Script = store.script(_CORRECT)
-        self._renew: _Script = store.script(_RENEW)
+        self._take = store.script(_TAKE)
+        self._correct = store.script(_CORRECT)
+        self._renew = store.script(_RENEW)
 
     async def take(self, owner: str, draws: tuple[Draw, ...], place: Place | None) -> Taken:
         keys = [self._key(owner, draw.bucket.name) for draw in draws]
