@@ -13,14 +13,14 @@ from gateway.audio.encode import Encoder, slices
 from gateway.audio.resample import Resampler
 from gateway.failover import Spoken
 
-#: PCM is encoded in pieces of this length, so that a long clause does not keep the event loop from others
+#: PCM is resampled and encoded in pieces of this length, so that a long clause does not keep the event loop from others
 SLICE_MS = 200
 
 
 async def encode(spoken: AsyncGenerator[Spoken, None], encoder: Encoder) -> AsyncGenerator[bytes, None]:
     """Audio of any engines' rates in, pieces of one file out. Owns both arguments, and closes them."""
     with encoder:
-        async with aclosing(at_rate(spoken, encoder.sample_rate)) as pcm:
+        async with aclosing(at_rate(spoken, encoder.sample_rate, encoder.slice_ms)) as pcm:
             async for piece in pcm:
                 if encoded := encoder.encode(piece):
                     yield encoded
@@ -28,7 +28,9 @@ async def encode(spoken: AsyncGenerator[Spoken, None], encoder: Encoder) -> Asyn
             yield last
 
 
-async def at_rate(spoken: AsyncGenerator[Spoken, None], sample_rate: int) -> AsyncGenerator[bytes, None]:
+async def at_rate(
+    spoken: AsyncGenerator[Spoken, None], sample_rate: int, slice_ms: int = SLICE_MS
+) -> AsyncGenerator[bytes, None]:
     """PCM (s16le mono) at one rate (Hz), in short pieces.
 
     Engines change only between clauses that both speak whole, from silence to silence: the seam needs no fade.
@@ -36,11 +38,14 @@ async def at_rate(spoken: AsyncGenerator[Spoken, None], sample_rate: int) -> Asy
     resampler = Resampler(sample_rate, sample_rate)
     async with aclosing(spoken) as chunks:
         async for one in chunks:
-            rest = b""
-            if one.chunk.sample_rate != resampler.source_hz:
-                rest, resampler = resampler.finish(), Resampler(one.chunk.sample_rate, sample_rate)
-            for piece in slices(rest + resampler.process(one.chunk.pcm), sample_rate, SLICE_MS):
-                yield piece
+            source_hz = one.chunk.sample_rate
+            if source_hz != resampler.source_hz:
+                if rest := resampler.finish():
+                    yield rest
+                resampler = Resampler(source_hz, sample_rate)
+            for piece in slices(one.chunk.pcm, source_hz, slice_ms):
+                if resampled := resampler.process(piece):
+                    yield resampled
                 await asyncio.sleep(0)
     if rest := resampler.finish():
         yield rest

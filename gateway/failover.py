@@ -121,22 +121,22 @@ class Failover:
             alone = len(trying) == 1
             audio = self._attempt(trying[0], index, clause, lost, self._visit(trying[0], index, alone=alone), self.left)
         speaker: Attempt | None = None
-        held: list[Spoken] = []
+        held: list[AudioChunk] = []
         async with aclosing(audio) as chunks:
             async for attempt, chunk in chunks:
                 if speaker is None:
                     speaker = attempt
                     self._outran(speaker, self.making.attempts[begun:])
-                spoken = Spoken(chunk, index, attempt.engine, attempt.voice)
                 if self.plan.terms.on_interruption == "abort":
-                    yield spoken
+                    yield Spoken(chunk, index, attempt.engine, attempt.voice)
                 else:
-                    held.append(spoken)
-        if speaker is not None:
-            speaker.ended_s = self.elapsed_s()
-            self.making.clause_engines.append(speaker.engine)
-        for spoken in held:
-            yield spoken
+                    held.append(chunk)
+        if speaker is None:
+            return
+        speaker.ended_s = self.elapsed_s()
+        self.making.clause_engines.append(speaker.engine)
+        if held:
+            yield Spoken(joined(held), index, speaker.engine, speaker.voice)
 
     def _each(
         self, trying: Sequence[Step], index: int, clause: Clause, lost: list[Loss]
@@ -230,3 +230,10 @@ class Failover:
         if self.left.seconds <= 0:
             return OutOfTime("the time allowed for this request is over before an engine was back")
         return no_engine(self.plan, [(loss.step.engine, loss.error) for loss in self._losses], self.engines)
+
+
+def joined(chunks: Sequence[AudioChunk]) -> AudioChunk:
+    """A finished clause as one chunk: what is released at once need not go through all that follows piece by piece.
+    The times of marks count from the beginning of the clause, wherever a chunk begins."""
+    marks = tuple(mark for chunk in chunks for mark in chunk.marks)
+    return AudioChunk(b"".join(chunk.pcm for chunk in chunks), chunks[0].sample_rate, marks)

@@ -39,6 +39,7 @@ class Encoder(Protocol):
     """
 
     sample_rate: int
+    slice_ms: int  # the length of the pieces that it should be given, so that none takes long
 
     def encode(self, pcm: bytes) -> bytes: ...
     def finish(self) -> bytes: ...
@@ -98,6 +99,8 @@ def load_codecs() -> None:
 
 class _PlainEncoder:
     """wav and pcm: the samples as they are, wav behind a header that leaves its sizes open."""
+
+    slice_ms = 2000
 
     def __init__(self, format: Format, sample_rate: int) -> None:
         self.sample_rate = sample_rate
@@ -182,6 +185,7 @@ class _Sink:
 class _CodecEncoder:
     """mp3, opus, aac and flac through libav. Feeds whole frames of the codec, whatever pieces the PCM comes in."""
 
+    slice_ms = 200
     _container: OutputContainer | None = None
     _stream: AudioStream | None = None
 

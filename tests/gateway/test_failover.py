@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import aclosing
+from dataclasses import replace
 
 import pytest
 
-from engines.contract import SpeechRequest
+from engines.contract import AudioChunk, Mark, SpeechRequest
 from engines.errors import (
     Busy,
     EngineFault,
@@ -65,7 +66,8 @@ class Hearing:
     async def listen(self) -> None:
         async with aclosing(self.failover.speak()) as audio:
             async for spoken in audio:
-                self.heard.append((spoken.engine, spoken.clause))
+                chunks = len(spoken.chunk.pcm) // len(chunk().pcm)  # as the engine gave them: all of 20 ms
+                self.heard += [(spoken.engine, spoken.clause)] * chunks
 
     def all(self) -> list[tuple[str, int]]:
         run(self.listen())
@@ -90,6 +92,21 @@ def test_the_first_engine_speaks_all_clauses() -> None:
     assert hearing.all() == [("a", n) for n in (0, 0, 1, 1, 2, 2)]
     assert hearing.making.clause_engines == ["a", "a", "a"]
     assert not hearing.engines["b"].requests
+
+
+def test_a_finished_clause_is_released_as_one_chunk_with_all_its_marks() -> None:
+    marked = [
+        replace(chunk(), marks=(Mark("word", word, at_s, at_s + 0.02),)) for word, at_s in (("a", 0), ("b", 0.02))
+    ]
+    hearing = Hearing({"a": Scripted(marked)})
+
+    async def released() -> list[AudioChunk]:
+        async with aclosing(hearing.failover.speak()) as audio:
+            return [spoken.chunk async for spoken in audio]
+
+    (one,) = run(released())
+    assert one.pcm == chunk().pcm * 2
+    assert list(one.marks) == marks
 
 
 @pytest.mark.parametrize("error", [Unavailable("gone"), EngineFault("broke"), Busy("full"), Unsupported("no")])
