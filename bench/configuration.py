@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-#: tone's beeps are long here, so that a short text makes a clip of about 100 kB: 0.4 s a word, at 64 kbit/s
+#: tone's beeps are long here, so that a short text makes a clip of about 100 kB: 0.4 s a word, at 64 kbit/s; those of
+#: light are short, so that it hardly works: a miss is then the gateway's own
 FILES = {
     "gateway.yaml": "version: 1\ndata_dir: ${VOXGATE_DATA}\n",
     "engines.yaml": """\
 version: 1
 engines:
   tone: {kind: tone, beep_ms: 300, gap_ms: 100}
+  light: {kind: tone, beep_ms: 10, gap_ms: 290}
   espeak: {kind: espeak, slots: 2}
 """,
     "policies.yaml": """\

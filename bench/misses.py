@@ -19,7 +19,11 @@ from engines.registry import Registry
 #: milliseconds from the request to the first byte of audio, median
 FIRST_AUDIO_AIM_MS = {"espeak": 15.0}
 
-OPTIONS: dict[str, dict[str, float]] = {"tone": {"beep_ms": 300, "gap_ms": 100}, "espeak": {}}
+OPTIONS: dict[str, dict[str, float]] = {
+    "tone": {"beep_ms": 300, "gap_ms": 100},
+    "light": {"beep_ms": 10, "gap_ms": 290},
+    "espeak": {},
+}
 
 
 async def measure_misses(gateway: Server, data_dir: Path, name: str, count: int) -> list[Figure]:
