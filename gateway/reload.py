@@ -26,6 +26,7 @@ from gateway.configuration.load import Config, Reading, read_config, read_source
 from gateway.configuration.problems import Problem
 from gateway.configuration.yaml import Source
 from gateway.fleet.fleet import Changes
+from gateway.keys.keyring import active
 
 logger = logging.getLogger("voxgate.reload")
 
@@ -155,6 +156,9 @@ class Reloader:
         if report.changed:
             self.loaded = report.at
             logger.info("reloaded %s%s", ", ".join(report.changed), _told(report.engines))
+        keys = self._config.keys.keys.values()
+        if "keys.yaml" in report.changed and self._config.needs_keys and not active(keys, report.at):
+            logger.warning("there is no active key now: nobody may speak until `voxgate keys add NAME`")
         if report.ok:
             self.succeeded, self.last_ok = self.succeeded + 1, report.at
             if not before.ok and not report.changed:

@@ -163,6 +163,14 @@ class Several(Multiprocess):
             if process.pid is not None and process.is_ready(timeout=1):  # else it reads the configuration soon enough
                 os.kill(process.pid, signal.SIGHUP)
 
+    def keep_subprocess_alive(self) -> None:
+        """As uvicorn does, which tells of it where nobody listens."""
+        before = list(self.processes)
+        super().keep_subprocess_alive()
+        for old, new in zip(before, self.processes, strict=True):
+            if new is not old:
+                logger.warning("process %s ended (status %s); %s takes its place", old.pid, old.exitcode, new.pid)
+
 
 def leave_with_the_parent() -> None:
     """Stop as by SIGTERM when the first process is gone, also when it was killed: else the port stays taken."""

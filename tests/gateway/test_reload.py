@@ -236,15 +236,19 @@ async def test_a_revoked_key_is_gone_also_when_another_file_is_broken(desk: Desk
         assert not reloader.last.ok
 
 
-async def test_keys_that_come_are_needed_from_then_on_and_a_file_that_is_gone_opens_no_door(desk: Desk) -> None:
+async def test_keys_that_come_are_needed_from_then_on_and_a_file_that_is_gone_opens_no_door(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
     async with desk.watched():
         assert not desk.config.needs_keys
         desk.file("keys").write_text(keys("app"))
         await until(lambda: desk.config.needs_keys)
         assert desk.config.keys.find(b"app")
+        assert "no active key" not in caplog.text
         desk.file("keys").unlink()
         await until(lambda: not desk.config.keys.find(b"app"))
         assert desk.config.needs_keys
+        await until(lambda: "no active key" in caplog.text)
 
 
 async def test_broken_keys_keep_no_rule_from_changing(desk: Desk) -> None:

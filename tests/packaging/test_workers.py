@@ -87,8 +87,10 @@ def test_together_they_let_no_more_through_than_the_limit(two: Gateway) -> None:
 
 def test_one_that_is_killed_is_replaced_and_shares_again(two: Gateway) -> None:
     ask(two, "before the fall")
-    children(two)[0].kill()
+    killed = children(two)[0]
+    killed.kill()
     two.wait_until(lambda: ready(two) == 3, "another is ready")
+    assert f"process {killed.pid} ended (status -9)" in two.log
     assert [ask(two, "before the fall")[1]["x-voxgate-cache"] for _ in range(10)] == ["hit"] * 10
 
 
