@@ -95,10 +95,8 @@ def test_the_first_engine_speaks_all_clauses() -> None:
 
 
 def test_a_finished_clause_is_released_as_one_chunk_with_all_its_marks() -> None:
-    marked = [
-        replace(chunk(), marks=(Mark("word", word, at_s, at_s + 0.02),)) for word, at_s in (("a", 0), ("b", 0.02))
-    ]
-    hearing = Hearing({"a": Scripted(marked)})
+    marks = [Mark("word", "a", 0, 0.02), Mark("word", "b", 0.02, 0.04)]
+    hearing = Hearing({"a": Scripted([replace(chunk(), marks=(mark,)) for mark in marks])})
 
     async def released() -> list[AudioChunk]:
         async with aclosing(hearing.failover.speak()) as audio:
