@@ -162,6 +162,7 @@ class DiskCache:
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self._folder, self._limit_bytes = folder, limit_bytes
         self._putting = asyncio.Lock()
+        self._failing = False
 
     async def first(self, keys: Sequence[str]) -> tuple[int, Clip] | None:
         return await asyncio.to_thread(self._read, keys)
@@ -171,7 +172,13 @@ class DiskCache:
             try:
                 await asyncio.to_thread(self._write, key, clip.pack(key))
             except OSError as error:
-                logger.warning("cannot keep a clip under %s: %s; speaking goes on without", self._folder, error)
+                if not self._failing:  # told once: a full disk is where the log may be, too
+                    logger.warning("cannot keep a clip under %s: %s; speaking goes on without", self._folder, error)
+                self._failing = True
+            else:
+                if self._failing:
+                    logger.warning("clips are kept under %s again", self._folder)
+                self._failing = False
 
     async def aclose(self) -> None:
         pass
