@@ -64,7 +64,7 @@ async def visit(settings: Settings, environ: Mapping[str, str]) -> Visit:
             numbers = tuple(int(part) for part in version.split(".")[:3])
             return Visit(numbers, await _measure(line.client), reason)
     except Exception as error:
-        return Visit(fault=judge(error).reason)
+        return Visit(fault=reason or judge(error).reason)
     finally:
         await line.close()
 

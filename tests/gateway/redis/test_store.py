@@ -12,7 +12,9 @@ import pytest
 from redis.asyncio import Redis
 
 from gateway.absent import Absent
+from gateway.configuration.settings import Redis as Settings
 from gateway.redis.lines import MOST_LINES
+from gateway.redis.probe import visit
 from gateway.redis.store import Store
 from gateway.telemetry.logs import REQUEST_ID
 from tests.redis_at_hand import RedisServer, until
@@ -329,6 +331,20 @@ async def test_a_server_that_answers_nonsense_is_down(make_store: MakeStore, say
         assert store.state == "down"
         with pytest.raises(Absent):
             await get(store, "k")
+
+
+async def test_a_visit_tells_of_a_server_that_says_yes_to_all_as_the_gateway_does(make_store: MakeStore) -> None:
+    async def agree(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(65536):
+            writer.write(b"+OK\r\n" * 20)
+        writer.close()
+
+    async with await asyncio.start_server(agree, "127.0.0.1", 0) as server:
+        url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        store = make_store(url)
+        await store.start()
+        assert store.state == "down"
+        assert (await visit(Settings(url=url), {})).fault == store.reason == "what answers is no Redis"
 
 
 @pytest.mark.parametrize(
