@@ -14,12 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import av
 
 from engines.testing import count_beeps
-from tests.gateway.http.conftest import Gateway
 
 RATE_HZ = 24000
 #: seconds for what always happens; generous, for machines with much else to do
@@ -31,6 +30,14 @@ FORMS: dict[str, dict[str, object]] = {
     "wav, whole": {"response_format": "wav", "stream": False},
     "wav in JSON": {"response_format": "wav", "as_json": True},
 }
+
+
+class Address(Protocol):
+    """Of a gateway on this machine."""
+
+    @property
+    def port(self) -> int: ...
+
 
 Verdict = Literal["whole", "broken", "refused"]
 
@@ -59,7 +66,7 @@ class Heard:
 
 def _decoded(audio: bytes) -> bytes:
     resampler = av.AudioResampler("s16", "mono", RATE_HZ)
-    with av.open(io.BytesIO(audio)) as file:
+    with av.open(io.BytesIO(audio), "r") as file:
         frames = [frame for decoded in file.decode(audio=0) for frame in resampler.resample(decoded)]
     return b"".join(bytes(frame.planes[0])[: frame.samples * 2] for frame in frames)
 
@@ -67,7 +74,7 @@ def _decoded(audio: bytes) -> bytes:
 class Client:
     """One connection."""
 
-    def __init__(self, gateway: Gateway, buffer_bytes: int | None = None) -> None:
+    def __init__(self, gateway: Address, buffer_bytes: int | None = None) -> None:
         self.socket = socket.socket()
         self.socket.settimeout(DEADLINE_S)
         if buffer_bytes is not None:
@@ -134,13 +141,13 @@ def request(text: str, *, as_json: bool = False, headers: str = "", **fields: ob
     return head.encode() + body
 
 
-def ask(gateway: Gateway, text: str, **fields: Any) -> Heard:
+def ask(gateway: Address, text: str, **fields: Any) -> Heard:
     """One request on a connection of its own."""
     with Client(gateway) as client:
         return client.ask(text, **fields).rest()
 
 
-def outcome(gateway: Gateway, request_id: str) -> dict[str, Any]:
+def outcome(gateway: Address, request_id: str) -> dict[str, Any]:
     """What the gateway tells of a request, once it has ended; empty when it knows of none."""
     until = time.monotonic() + DEADLINE_S
     while True:
@@ -157,7 +164,7 @@ def outcome(gateway: Gateway, request_id: str) -> dict[str, Any]:
         time.sleep(0.005)
 
 
-def judge(gateway: Gateway, heard: Heard, words: int) -> Verdict:
+def judge(gateway: Address, heard: Heard, words: int) -> Verdict:
     """What the reply is. Fails when it is none of those, or when the record says otherwise than the client heard."""
     if not heard.status:
         return "broken"

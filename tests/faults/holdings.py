@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import psutil
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from tests.faults.hearing import DEADLINE_S, ask, judge
 from tests.gateway.http.conftest import Gateway
@@ -20,17 +23,17 @@ Holdings = dict[str, Any]
 
 
 @contextmanager
-def nothing_left(gateway: Gateway, redis: RedisServer | None = None, own_files: Any = lambda: 0) -> Iterator[None]:
+def nothing_left(gateway: Gateway, server: RedisServer | None = None, own_files: Any = lambda: 0) -> Iterator[None]:
     """Around a fault: fails when anything more is held after it than before, or when the next request is not served.
 
     `own_files` counts files that the test itself has open.
     """
     serve_another(gateway)  # what is made at the first request is not left by the fault
-    before = settle(gateway, redis, own_files)
+    before = settle(gateway, server, own_files)
     yield
-    settle(gateway, redis, own_files, before)
+    settle(gateway, server, own_files, before)
     serve_another(gateway)
-    settle(gateway, redis, own_files, before)
+    settle(gateway, server, own_files, before)
 
 
 def serve_another(gateway: Gateway) -> None:
@@ -40,17 +43,21 @@ def serve_another(gateway: Gateway) -> None:
 
 
 def settle(
-    gateway: Gateway, redis: RedisServer | None = None, own_files: Any = lambda: 0, before: Holdings | None = None
+    gateway: Gateway, server: RedisServer | None = None, own_files: Any = lambda: 0, before: Holdings | None = None
 ) -> Holdings:
     """Wait until as much is held as before; without that, until nothing is that a request needs."""
     until = time.monotonic() + DEADLINE_S
     while True:
-        now = held(gateway, redis, own_files)
+        now = held(gateway, server, own_files)
         more = _more(now, before) if before else {name: now[name] for name in AT_REST if now[name] != AT_REST[name]}
         if not more:
             return now
         assert time.monotonic() < until, more
         time.sleep(0.01)
+
+
+def is_settled(gateway: Gateway, server: RedisServer | None, own_files: Any, before: Holdings) -> bool:
+    return not _more(held(gateway, server, own_files), before)
 
 
 AT_REST: Holdings = {
@@ -67,18 +74,19 @@ def _more(now: Holdings, before: Holdings) -> Holdings:
     return differing
 
 
-def held(gateway: Gateway, redis: RedisServer | None, own_files: Any) -> Holdings:
+def held(gateway: Gateway, server: RedisServer | None, own_files: Any) -> Holdings:
     """All that is held now, by name."""
-    return asyncio.run_coroutine_threadsafe(_look(gateway, redis, own_files), gateway.loop).result(DEADLINE_S)
+    leases = {"leases": _leases(server)}
+    return leases | asyncio.run_coroutine_threadsafe(_look(gateway, own_files), gateway.loop).result(DEADLINE_S)
 
 
-async def _look(gateway: Gateway, redis: RedisServer | None, own_files: Any) -> Holdings:
+async def _look(gateway: Gateway, own_files: Any) -> Holdings:
     runtime = gateway.runtime
     limiter, store, fleet = runtime.limiter, runtime.store, runtime.fleet
     tasks = Counter(task.get_coro().__qualname__ for task in asyncio.all_tasks() if task is not asyncio.current_task())  # type: ignore[union-attr]
     lines = store._lines if store else None
     engines = {
-        name: (member.state.state, member.state.busy, member.state.queued, member.users, len(member.row.line._between))
+        name: (member.row.state, member.state.busy, member.state.queued, member.users, len(member.row.line._between))
         for name, member in fleet.members.items()
     }
     workers = [getattr(member.guarded.engine, "pid", None) for member in fleet.members.values()]
@@ -94,13 +102,20 @@ async def _look(gateway: Gateway, redis: RedisServer | None, own_files: Any) -> 
         "clips being written": len(runtime.cache._writing),
         "calls to Redis": len(store._calls) + len(lines._waiting) + len(lines._opening) if store and lines else 0,
         "Redis": store.reason if store else "",
-        "leases": _leases(redis) if redis and not (store and store.reason) else 0,
         "tasks": tasks,
         # lines to Redis stay open, as many as were needed at once
         "files": len(os.listdir("/proc/self/fd")) - (lines.open if lines else 0) - own_files(),
     }
 
 
-def _leases(redis: RedisServer) -> int:
-    with redis.client() as client:
-        return sum(client.zcard(key) for key in client.keys("*:in-flight"))  # type: ignore[misc]
+def _leases(server: RedisServer | None) -> int | None:
+    """Places that are held in Redis; None while it does not answer."""
+    if server is None:
+        return 0
+    try:
+        path, once = str(server.folder / "socket"), Retry(NoBackoff(), 0)
+        with redis.Redis(unix_socket_path=path, socket_timeout=1, retry=once) as client:
+            places: list[int] = [client.zcard(key) for key in client.keys("*:in-flight")]
+            return sum(places)
+    except redis.RedisError:
+        return None

@@ -29,7 +29,7 @@ BROKEN: dict[str, set[Verdict]] = {
 }
 
 
-@pytest.mark.parametrize("text", ["One two three four. Five six.", "One.", "One, two; three."])
+@pytest.mark.parametrize("text", ["One two three four. Five six.", "One, two."])
 def test_an_engine_that_breaks_off_at_any_piece(stage: Stage, text: str) -> None:
     words = len(text.split())
     first = len(text.split(".")[0].split())  # it breaks off in the first sentence: the others never get to it
