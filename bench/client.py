@@ -24,6 +24,10 @@ def post(path: str, body: Mapping[str, Any]) -> bytes:
     return head.encode() + b"\r\n" + content
 
 
+#: what is said of an answer that was broken off
+CUT = "the server closed the connection before its answer was whole"
+
+
 class BadAnswer(Exception):
     """The server answered something else than what is to be measured."""
 
@@ -77,7 +81,7 @@ class Hitter(asyncio.BufferedProtocol):
         if self.done.done():
             return
         if self._left or self._head or not self._stopping:
-            self.done.set_exception(exc or BadAnswer("the server closed the connection before its answer was whole"))
+            self.done.set_exception(exc or BadAnswer(CUT))
         else:
             self.done.set_result(None)
 
@@ -125,7 +129,7 @@ class Listener:
         pieces: list[bytes] = []
         first_s = 0.0
         if headers.get("transfer-encoding") == "chunked":
-            while size := int(await reader.readline(), 16):
+            while size := int(await self._line(reader), 16):
                 piece = await reader.readexactly(size + 2)
                 first_s = first_s or time.perf_counter() - sent_s
                 pieces.append(piece[:-2])
@@ -137,7 +141,7 @@ class Listener:
             while left:
                 piece = await reader.read(left)
                 if not piece:
-                    raise BadAnswer("the server closed the connection before its answer was whole")
+                    raise BadAnswer(CUT)
                 first_s = first_s or time.perf_counter() - sent_s
                 pieces.append(piece)
                 left -= len(piece)
@@ -146,6 +150,12 @@ class Listener:
         if status != 200 and not any_status:
             raise BadAnswer(f"{status}: {body[:500].decode(errors='replace')}")
         return Answer(status, headers, body, first_s, last_s)
+
+    async def _line(self, reader: asyncio.StreamReader) -> bytes:
+        line = await reader.readline()
+        if not line:
+            raise BadAnswer(CUT)
+        return line
 
     async def close(self) -> None:
         if self._pair is not None:

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,11 +78,19 @@ async def client(number: int, ports: list[int], until_s: float, tally: Tally) ->
                 await leave(port, request, lot.random() * 0.05)
                 tally.answers["left"] += 1
             elif kind == "equal":
-                await asyncio.gather(*(one(port, request, count, kind, tally) for port in ports * 2))
+                await asyncio.gather(*(counted(one(port, request, count, kind, tally), tally) for port in ports * 2))
             else:
-                await one(port, request, count, kind, tally)
-        except (BadAnswer, OSError, EOFError) as error:
-            tally.answers[f"{kind}: {str(error)[:60] or type(error).__name__}"] += 1
+                await counted(one(port, request, count, kind, tally), tally)
+        except OSError as error:
+            tally.answers[f"no connection: {error}"] += 1
+
+
+async def counted(asking: Coroutine[None, None, None], tally: Tally) -> None:
+    """An answer that was broken off, as its client sees it, is told as that."""
+    try:
+        await asking
+    except (BadAnswer, OSError, EOFError) as error:
+        tally.answers[f"broken off: {str(error)[:60]}"] += 1
 
 
 async def one(port: int, request: bytes, count: int, kind: str, tally: Tally) -> None:
