@@ -136,7 +136,10 @@ async def run(folder: Path, minutes: float) -> list[Figure]:
     tally = Tally()
     with ExitStack() as stack:
         redis = stack.enter_context(RedisServer(folder / "redis"))
-        gateway_yaml = f"{FILES['gateway.yaml']}redis: {{url: '{redis.url}'}}\ncache: {{memory_mb: 16}}\n"
+        # little is kept, so that what is made once has been made soon
+        gateway_yaml = (
+            f"{FILES['gateway.yaml']}redis: {{url: '{redis.url}'}}\ncache: {{memory_mb: 16}}\noutcomes: {{keep: 500}}\n"
+        )
         files = {"gateway.yaml": gateway_yaml, "engines.yaml": ENGINES, "policies.yaml": POLICIES.format(edit=0)}
         config = write_configuration(folder / "soak", files)
         gateways = [stack.enter_context(start_gateway(config, folder)) for _ in range(2)]
