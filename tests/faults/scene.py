@@ -29,10 +29,13 @@ def rule(tag: str, use: list[str], **terms: object) -> Yaml:
     return {"name": tag, "when": {"tags": [tag]}, "use": use, **defaults, **terms}
 
 
-def files(engines: Mapping[str, Yaml], rules: list[Yaml], **settings: object) -> dict[str, str]:
+def files(
+    engines: Mapping[str, Yaml], rules: list[Yaml], keys: Yaml | None = None, **settings: object
+) -> dict[str, str]:
     """The files of a gateway. JSON is YAML."""
     gateway = {"version": 1, "data_dir": "{data}", "served_log": {"enabled": False}} | settings
-    return {
+    more = {} if keys is None else {"keys": json.dumps({"version": 1, "keys": keys})}
+    return more | {
         "gateway": json.dumps(gateway),
         "engines": json.dumps({"version": 1, "engines": {**engines, "spare": {"kind": "tone"}}}),
         "voices": json.dumps({"version": 1, "default": "v", "voices": {"v": {"languages": ["en"]}}}),

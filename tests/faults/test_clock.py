@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from gateway.clock import SystemClock
+from gateway.keys.keyring import digest_of
 from gateway.redis.buckets import RedisBuckets
 from tests.faults.conftest import Stage
 from tests.faults.hearing import Client, ask, judge, outcome
-from tests.faults.holdings import nothing_left
+from tests.faults.holdings import nothing_left, settle
 from tests.faults.scene import Gate, fault, rule
 from tests.redis_at_hand import RedisServer
 
@@ -82,6 +83,33 @@ def test_hours_of_rules_are_those_of_the_clock_now(stage: Stage) -> None:
             heard = ask(gateway, TEXT)
             assert heard.headers["x-voxgate-engine"] == ("first" if hours % 24 == 0 else "spare")
             assert judge(gateway, heard, WORDS) == "whole"
+
+
+def test_a_key_expires_amid_its_speech(stage: Stage, gate: Gate) -> None:
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    key = {"sha256": digest_of(b"vg_app").hex(), "expires": tomorrow}
+    gateway = stage(
+        {"gated": {"kind": "gated"}}, [rule("gated", ["gated"], on_interruption="abort")], keys={"app": key}
+    )
+    bearer = "authorization: Bearer vg_app\r\n"
+
+    def status() -> int:
+        return ask(gateway, TEXT, headers=bearer).status
+
+    assert status() == 200
+    before = settle(gateway)
+    with Client(gateway) as client:
+        client.ask(TEXT, tags=["gated"], headers=bearer)
+        gate.open(1)
+        client.read(1000)
+        JumpingClock.off_h = 48
+        assert status() == 401
+        gate.open()
+        heard = client.rest()
+        assert (heard.whole, heard.words) == (True, WORDS)
+        JumpingClock.off_h = -48
+        assert status() == 200
+    settle(gateway, before=before)
 
 
 def test_limits_in_redis_hold_when_its_clock_jumps(stage: Stage, shared_redis: RedisServer) -> None:

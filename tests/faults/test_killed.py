@@ -29,6 +29,7 @@ BROKEN: dict[str, set[Verdict]] = {
 }
 
 
+@pytest.mark.usefixtures("nobody_dies")
 @pytest.mark.parametrize("text", ["One two three four. Five six.", "One, two."])
 def test_an_engine_that_breaks_off_at_any_piece(stage: Stage, text: str) -> None:
     words = len(text.split())

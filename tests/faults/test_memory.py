@@ -72,6 +72,7 @@ FAULTS: dict[str, Callable[[Gateway], None]] = {
 }
 
 
+@pytest.mark.usefixtures("nobody_dies")
 @pytest.mark.parametrize("what", FAULTS)
 def test_nothing_grows(stage: Stage, what: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "voxgate.http")  # whose records pytest keeps
