@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import logging
 import math
@@ -141,8 +142,15 @@ def reloadable(runtime: Runtime) -> Litestar:
             heard = on_hangup(runtime.reloader.ask, end=lambda: os.kill(os.getpid(), signal.SIGTERM))
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, heard)
 
-    app.on_startup.append(listen)
+    app.on_startup += [listen, spare_collections]
     return app
+
+
+def spare_collections() -> None:
+    """Leave what was made at the start, some 60,000 objects that stay, out of every collection of garbage: going through
+    them stops the event loop for 25 ms, each time that there is a quarter more."""
+    gc.collect()
+    gc.freeze()
 
 
 class Several(Multiprocess):
