@@ -147,8 +147,10 @@ def reloadable(runtime: Runtime) -> Litestar:
 
 
 def spare_collections() -> None:
-    """Leave what was made at the start, some 60,000 objects that stay, out of every collection of garbage: going through
-    them stops the event loop for 25 ms, each time that there is a quarter more."""
+    """Leave what was made at the start, some 60,000 objects that stay, out of every collection of garbage.
+
+    Going through them stops the event loop for 25 ms, each time that there is a quarter more.
+    """
     gc.collect()
     gc.freeze()
 
