@@ -105,7 +105,10 @@ def test_a_client_that_leaves_before_the_first_byte_stops_the_engine(with_engine
     assert eventually(gateway, lambda: only_engine(gateway)["busy"] == 0)
 
 
-def test_a_client_that_leaves_in_the_middle_stops_the_engine(with_engine: Callable[..., Gateway]) -> None:
+def test_a_client_that_leaves_in_the_middle_stops_the_engine(
+    with_engine: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.flight.flight.KEPT_BYTES", 100_000)  # it waits, before it is cut for never ending
     gateway = with_engine(ENDLESS, on_interruption="abort")
     with gateway.connection() as connection:
         ask(connection)
