@@ -49,7 +49,8 @@ class Probe:
 
 
 class ProbeOptions(Options):
-    """`silent` never gives audio; `endless` never stops giving it; `cut` fails after the first second."""
+    """`silent` gives no audio, `stalls` one second, both without an end; `endless` never stops giving it; `cut` fails
+    after the first second."""
 
     does: str
 
@@ -76,6 +77,8 @@ class ProbeEngine:
                 yield AudioChunk(bytes(48000), 24000)
                 if self._does == "cut":
                     raise EngineFault("the probe breaks off")
+                if self._does == "stalls":
+                    await asyncio.Event().wait()
         finally:
             self._probe.closed.set()
 
