@@ -1,0 +1,1 @@
+"""Kind `indextts`: IndexTTS-2 on a CPU with ONNX Runtime."""
