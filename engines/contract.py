@@ -6,7 +6,7 @@ module, `engines.errors`, and `hookimpl` from `engines.hooks`; `engines/tone.py`
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -182,6 +182,67 @@ class Instance:
     kinds: Mapping[str, EngineKind] = field(default_factory=dict)  # for kinds that wrap another kind
 
 
+class Progress(Protocol):
+    """Hears how far a long piece of work is: `done` of `whole` steps of what `doing` names. May raise to stop it."""
+
+    def __call__(self, doing: str, done: int, whole: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that `voxgate models verify` looked at, and what was found."""
+
+    name: str
+    passed: bool
+    found: str  # for people: what was compared, how far apart it was, and what to do
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """A file wanted from a repository, or all whose path matches a pattern (`*` stands for any characters, `/` too).
+
+    `place` is where it goes below the download folder: its new name; with a `/` at the end, a folder under which it
+    keeps its path in the repository; empty: that path itself.
+    """
+
+    path: str
+    place: str = ""
+    optional: bool = False  # the repository may be without it
+
+
+@dataclass(frozen=True, slots=True)
+class HubSource:
+    """A repository of model files, by its id on each hub that has it (`owner/name`; empty: not there)."""
+
+    files: tuple[HubFile, ...]
+    huggingface: str = ""
+    modelscope: str = ""
+    licence: str = ""  # where it differs from the recipe's
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecipe:
+    """How a model that its user downloads becomes the bundle that an engine reads: `voxgate models` follows it.
+
+    `export(source, folder, options, progress)` reads the published files in `source` and leaves a whole bundle at
+    `folder`, or none: it writes beside it and renames. `options` are the recipe's own, validated. `verify(folder,
+    source, progress)` compares a bundle with what it was made from, as numbers; without a source it looks at the
+    bundle alone. Both import what they need when they are called, and raise ValueError or SpeechError with what to do.
+    """
+
+    name: str  # of the model, its bundle and its folder
+    summary: str
+    licence: str
+    licence_url: str
+    sources: tuple[HubSource, ...]
+    export: Callable[[Path, Path, Any, Progress], object]
+    verify: Callable[[Path, Path | None, Progress], Sequence[Check]]
+    options: type[Options] = Options  # what `export` may be told, such as `precision`
+    packages: tuple[str, ...] = ()  # top-level modules that `export` imports, looked for before anything is fetched
+    extra: str = ""  # of voxgate, or the distribution, that brings them
+    bundle_bytes: int = 0  # about what a bundle takes on disk; 0: unknown
+
+
 @dataclass(frozen=True, slots=True)
 class EngineKind:
     """A kind of engine that a plugin offers; engines.yaml names instances of kinds.
@@ -199,4 +260,5 @@ class EngineKind:
     describe: Callable[[Instance, Any], EngineInfo] | None = None
     missing: Callable[[Instance, Any], Missing | None] | None = None
     isolation: Isolation = "process"  # where instances run unless engines.yaml says otherwise
+    models: tuple[ModelRecipe, ...] = ()  # what `voxgate models` can fetch and export for it
     api: int = API
