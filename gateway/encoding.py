@@ -9,12 +9,9 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from gateway.audio.encode import Encoder, slices
+from gateway.audio.encode import SLICE_MS, Encoder, slices
 from gateway.audio.resample import Resampler
 from gateway.failover import Spoken
-
-#: PCM is resampled and encoded in pieces of this length, so that a long clause does not keep the event loop from others
-SLICE_MS = 200
 
 
 async def encode(spoken: AsyncGenerator[Spoken, None], encoder: Encoder) -> AsyncGenerator[bytes, None]:

@@ -83,9 +83,9 @@ def command(directory: Path | None, host: str | None, port: int | None, workers:
         return
     os.environ[DIRECTORY] = str(directory.absolute())
     several = server("gateway.cli.serve:application", config, factory=True, workers=workers)
-    announce(f"voxgate {version('voxgate')} listens on {address(sock)} with {workers} processes", config)
     with shared_folder(config.settings.data_dir / "run") as folder, hosting(config):
         os.environ[METRICS] = str(folder)
+        announce(f"voxgate {version('voxgate')} listens on {address(sock)} with {workers} processes", config)
         Several(several, sockets=[sock]).run()
 
 
@@ -97,7 +97,13 @@ def hosting(config: Config) -> Iterator[None]:
         return
     with TemporaryDirectory(prefix="voxgate-") as folder, ExitStack() as stack:
         path = Path(folder) / "commons"  # a socket's name must be short: not in data_dir
-        stack.enter_context(Host(path, hosted(config.settings, SystemClock())))
+        try:
+            stack.enter_context(Host(path, hosted(config.settings, SystemClock())))
+        except OSError as error:
+            raise click.ClickException(
+                f"cannot make a socket for the processes in {folder} ({error.strerror or error}): "
+                "set TMPDIR to a folder with a shorter name on a local disk"
+            ) from error
         os.environ[COMMONS] = str(path)
         yield
 

@@ -30,10 +30,7 @@ class Link:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._numbers = itertools.count()
-        self._waiting: dict[int, asyncio.Future[msgspec.Raw]] = {}
-        self._writer: asyncio.StreamWriter | None = None
-        self._listening: asyncio.Task[None] | None = None
+        self._conversation: _Conversation | None = None
         self._connecting = asyncio.Lock()
         self._silent_until_s = 0.0  # on the loop's clock
 
@@ -42,40 +39,65 @@ class Link:
         loop = asyncio.get_running_loop()
         if loop.time() < self._silent_until_s:
             raise Absent(f"{target}.{method}: the host did not answer a moment ago")
-        number = next(self._numbers)
-        answer: asyncio.Future[msgspec.Raw] = loop.create_future()
+        conversation = None
         try:
             async with asyncio.timeout(within_s):
-                writer = await self._connected()
-                self._waiting[number] = answer
-                write_frame(writer, encode(Call(number, target, method, msgspec.Raw(encode(arguments)))))
-                await writer.drain()
-                return bytes(await answer)
+                conversation = await self._connected()
+                return await conversation.ask(target, method, arguments)
         except TimeoutError as error:
             self._silent_until_s = loop.time() + SILENT_S
-            if self._writer is not None:
-                self._writer.transport.abort()  # with all that was not sent yet
-                self._writer = None
+            if conversation is not None:
+                conversation.abort()
             raise Absent(f"{target}.{method}: no answer in time") from error
         except OSError as error:
-            self._writer = None
+            if conversation is not None:
+                conversation.abort()
             raise Absent(f"{target}.{method}: {type(error).__name__}") from error
-        finally:
-            self._waiting.pop(number, None)
 
     async def aclose(self) -> None:
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
+        if self._conversation is not None:
+            await self._conversation.aclose()
 
-    async def _connected(self) -> asyncio.StreamWriter:
+    async def _connected(self) -> _Conversation:
         async with self._connecting:
-            if self._writer is None:
-                reader, self._writer = await asyncio.open_unix_connection(self._path)
-                self._listening = asyncio.create_task(self._listen(reader, self._writer))
-            return self._writer
+            if self._conversation is None or self._conversation.over:
+                self._conversation = _Conversation(*await asyncio.open_unix_connection(self._path))
+            return self._conversation
 
-    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+
+class _Conversation:
+    """One connection, with those who wait for an answer on it: when it ends they are told, and nobody else is."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.over = False
+        self._writer = writer
+        self._numbers = itertools.count()
+        self._waiting: dict[int, asyncio.Future[msgspec.Raw]] = {}
+        self._listening = asyncio.create_task(self._listen(reader))
+
+    async def ask(self, target: str, method: str, arguments: tuple[Any, ...]) -> bytes:
+        """The result, still encoded. Raises Absent or OSError when there will be none."""
+        number = next(self._numbers)
+        answer = self._waiting[number] = asyncio.get_running_loop().create_future()
+        try:
+            write_frame(self._writer, encode(Call(number, target, method, msgspec.Raw(encode(arguments)))))
+            await self._writer.drain()
+            return bytes(await answer)
+        finally:
+            del self._waiting[number]
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # whoever was cancelled meanwhile does not want to know
+
+    def abort(self) -> None:
+        """End at once, with all that was not sent yet."""
+        self.over = True
+        self._writer.transport.abort()
+
+    async def aclose(self) -> None:
+        self._listening.cancel()
+        await asyncio.gather(self._listening, return_exceptions=True)
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
         """Hand answers to who waits for them, until the connection ends; then everybody is told."""
         try:
             while True:
@@ -90,9 +112,8 @@ class Link:
         except (EOFError, OSError, msgspec.MsgspecError):
             pass
         finally:
-            if self._writer is writer:
-                self._writer = None
-            writer.close()
+            self.over = True
+            self._writer.close()
             for waiting in self._waiting.values():
                 if not waiting.done():
                     waiting.set_exception(Absent("the host is gone"))
