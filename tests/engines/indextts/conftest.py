@@ -1,0 +1,28 @@
+"""What the tests of IndexTTS-2 share: the reference data, and what is made of it once a session."""
+
+from pathlib import Path
+
+import pytest
+
+from engines.indextts.layout import Release
+from tests.engines.indextts.oracle import Oracle, find_oracle
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever asks for the oracle, be it through another fixture, carries its mark."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and "oracle" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.oracle)
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Oracle:
+    """Checkpoint, recording and golden arrays of the tiny model."""
+    return find_oracle()
+
+
+@pytest.fixture
+def release(oracle: Oracle) -> Release:
+    """The oracle's checkpoint, with nothing taken of it yet."""
+    return Release.find(oracle.checkpoints)
