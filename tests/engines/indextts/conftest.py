@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from engines.indextts.layout import Release
+from tests.engines.indextts.acoustic import Acoustic, load
 from tests.engines.indextts.oracle import Oracle, find_oracle
 
 
@@ -26,3 +27,9 @@ def oracle() -> Oracle:
 def release(oracle: Oracle) -> Release:
     """The oracle's checkpoint, with nothing taken of it yet."""
     return Release.find(oracle.checkpoints)
+
+
+@pytest.fixture(scope="session")
+def acoustic(oracle: Oracle, tmp_path_factory: pytest.TempPathFactory) -> Acoustic:
+    """Length regulator, estimator and vocoder in float32."""
+    return load(Release.find(oracle.checkpoints), tmp_path_factory.mktemp("acoustic"), "fp32")

@@ -1,0 +1,67 @@
+"""Makes a mel spectrogram out of noise: follows the estimator's velocity from t = 0 to t = 1 in a few equal steps.
+
+Flow matching (Lipman et al., arXiv:2210.02747) with classifier-free guidance (Ho and Salimans, arXiv:2207.12598).
+Knows nothing about what the estimator is, nor about where its conditions come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from engines.indextts.network import Network
+
+Array = npt.NDArray[np.float32]
+
+
+class Flow:
+    """flow = Flow(session)
+    mel = flow.solve(mu, prompt_mel, style, noise, steps=10, cfg=0.7)
+    """
+
+    def __init__(self, estimator: Network) -> None:
+        self._estimator = estimator
+
+    def solve(
+        self,
+        mu: Array,
+        prompt_mel: Array,
+        style: Array,
+        noise: Array,
+        steps: int,
+        cfg: float,
+        between: Callable[[], None] = lambda: None,
+        cfg_until: float = 1.0,
+    ) -> Array:
+        """The mel [mels, frames - prompt] that follows the prompt.
+
+        mu [frames, content] is the condition of prompt and speech, prompt_mel [mels, prompt] the voice's own recording,
+        style [style] its timbre, noise [mels, frames] where to begin. cfg 0 is without guidance, and half the work;
+        `cfg_until` in 0..1 guides only in that first part of the steps. `between` is called before each step: what it
+        raises ends the solving.
+        """
+        prompt = np.zeros_like(noise)
+        prompt[:, : (known := prompt_mel.shape[1])] = prompt_mel
+        conditions = {"prompt": prompt[None], "style": style[None], "mu": mu[None]}
+        # the second row is asked without any condition, which training knew as zeros
+        guided = {name: np.concatenate([one, np.zeros_like(one)]) for name, one in conditions.items()}
+
+        x = np.array(noise, np.float32)
+        x[:, :known] = 0
+        for step in range(steps):
+            between()
+            t = np.array([step / steps], np.float32)
+            if cfg and step < steps * cfg_until:
+                both = self._velocity(np.stack([x, x]), t, guided)
+                velocity = (1 + cfg) * both[0] - cfg * both[1]
+            else:
+                velocity = self._velocity(x[None], t, conditions)[0]
+            x += velocity / steps
+            x[:, :known] = 0
+        return x[:, known:]
+
+    def _velocity(self, x: Array, t: Array, conditions: dict[str, Array]) -> Array:
+        velocity: Array = self._estimator.run(None, {"x": x, "t": t, **conditions})[0]
+        return velocity
