@@ -128,12 +128,11 @@ class Graph:
         fp32 keeps the weight as it is. Other precisions keep it as `models.quantize` says; activations stay float32
         outside of the product.
         """
-        if precision == "fp32":
-            product = self.op("MatMul", x, self.constant(np.ascontiguousarray(weight.T)))
-        else:
+        if precision != "fp32":
             from models.quantize import quantized_product
 
-            product = quantized_product(self, x, weight, precision)
+            return quantized_product(self, x, weight, precision, bias)
+        product = self.op("MatMul", x, self.constant(np.ascontiguousarray(weight.T)))
         return product if bias is None else self.add(product, self.constant(bias))
 
     def layer_norm(self, x: str, weight: Array, bias: Array, epsilon: float = 1e-5) -> str:

@@ -22,8 +22,8 @@ SMALLEST_BLOCK = 16
 INT8_ACTIVATIONS = 4
 
 
-def quantized_product(graph: Graph, x: str, weight: Array, precision: Precision) -> str:
-    """x @ weight.T for x [..., in] and weight [out, in] float32, which is kept as `precision` says.
+def quantized_product(graph: Graph, x: str, weight: Array, precision: Precision, bias: Array | None = None) -> str:
+    """x @ weight.T + bias for x [..., in], bias [out] and weight [out, in] float32, which is kept as `precision` says.
 
     int8: signed, a scale per output, activations rounded to 8 bit with one scale for the whole of x: the quickest for
     many rows, and within about 1 % of fp32 per product. int4: blocks of 4 bit, activations rounded per row, so that a
@@ -31,22 +31,23 @@ def quantized_product(graph: Graph, x: str, weight: Array, precision: Precision)
     """
     if precision == "int8":
         kept, scales = round_to_outputs(weight)
-        return graph.op("DynamicQuantizeMatMul", x, graph.constant(kept), graph.constant(scales), domain=MICROSOFT)
+        inputs = [x, graph.constant(kept), graph.constant(scales), "", *_constants(graph, bias)]
+        return graph.op("DynamicQuantizeMatMul", *inputs, domain=MICROSOFT)
     if precision == "int4":
-        return block_product(graph, x, weight, bits=4)
+        return block_product(graph, x, weight, 4, bias)
     raise ValueError(f"no quantised product has the precision {precision!r}")
 
 
-def block_product(graph: Graph, x: str, weight: Array, bits: Literal[4, 8], block: int = BLOCK) -> str:
-    """x @ weight.T with weights in blocks of `block` inputs (a power of two), each with a scale of its own."""
+def block_product(
+    graph: Graph, x: str, weight: Array, bits: Literal[4, 8], bias: Array | None = None, block: int = BLOCK
+) -> str:
+    """x @ weight.T + bias with weights in blocks of `block` inputs (a power of two), each with a scale of its own."""
     outputs, inputs = weight.shape
     block = min(block, max(SMALLEST_BLOCK, 1 << (inputs - 1).bit_length()))
     kept, scales = round_to_blocks(weight, bits, block)
     return graph.op(
         "MatMulNBits",
-        x,
-        graph.constant(kept),
-        graph.constant(scales),
+        *(x, graph.constant(kept), graph.constant(scales), "", "", *_constants(graph, bias)),
         domain=MICROSOFT,
         K=inputs,
         N=outputs,
@@ -54,6 +55,10 @@ def block_product(graph: Graph, x: str, weight: Array, bits: Literal[4, 8], bloc
         block_size=block,
         accuracy_level=INT8_ACTIVATIONS,
     )
+
+
+def _constants(graph: Graph, bias: Array | None) -> list[str]:
+    return [] if bias is None else [graph.constant(bias)]
 
 
 def round_to_outputs(weight: Array) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:

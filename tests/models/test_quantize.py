@@ -23,10 +23,13 @@ def _run(graph: Graph, folder: Path, x: np.ndarray) -> np.ndarray:
     return onnxruntime.InferenceSession(folder / "product.onnx").run(None, {"x": x})[0]
 
 
-def _graph(kind: str, weight: np.ndarray) -> Graph:
+def _graph(kind: str, weight: np.ndarray, bias: np.ndarray | None = None) -> Graph:
     graph = Graph("product")
     x = graph.input("x", "float32", ["batch", "rows", weight.shape[1]])
-    y = block_product(graph, x, weight, bits=8) if kind == "8 bit blocks" else quantized_product(graph, x, weight, kind)
+    if kind == "8 bit blocks":
+        y = block_product(graph, x, weight, 8, bias)
+    else:
+        y = quantized_product(graph, x, weight, kind, bias)
     graph.output("y", y, "float32", ["batch", "rows", weight.shape[0]])
     return graph
 
@@ -38,6 +41,8 @@ def test_a_quantised_product_is_near_the_plain_one(tmp_path, kind, bound, shape)
     weight, x = random.standard_normal(shape[::-1], np.float32), random.standard_normal((2, 3, shape[0]), np.float32)
     got = _run(_graph(kind, weight), tmp_path, x)
     assert 1e-4 < _error(got, x @ weight.T) < bound
+    bias = random.standard_normal(shape[1], np.float32)
+    np.testing.assert_allclose(_run(_graph(kind, weight, bias), tmp_path, x), got + bias, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["int4", "8 bit blocks"])
