@@ -6,7 +6,7 @@ Knows nothing about what the estimator is, nor about where its conditions come f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Generator
 
 import numpy as np
 import numpy.typing as npt
@@ -32,15 +32,32 @@ class Flow:
         noise: Array,
         steps: int,
         cfg: float,
-        between: Callable[[], None] = lambda: None,
         cfg_until: float = 1.0,
     ) -> Array:
-        """The mel [mels, frames - prompt] that follows the prompt.
+        """As `follow`, in one go."""
+        following = self.follow(mu, prompt_mel, style, noise, steps, cfg, cfg_until)
+        while True:
+            try:
+                next(following)
+            except StopIteration as end:
+                mel: Array = end.value
+                return mel
+
+    def follow(
+        self,
+        mu: Array,
+        prompt_mel: Array,
+        style: Array,
+        noise: Array,
+        steps: int,
+        cfg: float,
+        cfg_until: float = 1.0,
+    ) -> Generator[None, None, Array]:
+        """The mel [mels, frames - prompt] that follows the prompt; stops before each step, for other work or for good.
 
         mu [frames, content] is the condition of prompt and speech, prompt_mel [mels, prompt] the voice's own recording,
         style [style] its timbre, noise [mels, frames] where to begin. cfg 0 is without guidance, and half the work;
-        `cfg_until` in 0..1 guides only in that first part of the steps. `between` is called before each step: what it
-        raises ends the solving.
+        `cfg_until` in 0..1 guides only in that first part of the steps.
         """
         prompt = np.zeros_like(noise)
         prompt[:, : (known := prompt_mel.shape[1])] = prompt_mel
@@ -51,7 +68,7 @@ class Flow:
         x = np.array(noise, np.float32)
         x[:, :known] = 0
         for step in range(steps):
-            between()
+            yield
             t = np.array([step / steps], np.float32)
             if cfg and step < steps * cfg_until:
                 both = self._velocity(np.stack([x, x]), t, guided)

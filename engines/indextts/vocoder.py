@@ -35,26 +35,46 @@ class Vocoder:
         return wave
 
     def stream(self, pieces: Iterable[Array]) -> Iterator[Array]:
-        """Pieces of mel [mels, any] -> pieces of wave, which joined are the wave of the joined mel.
-
-        A frame is spoken when the network can see all that is to come within its reach, or the last piece is there.
-        """
-        mel: Array | None = None
-        dropped = spoken = 0  # frames
+        """Pieces of mel [mels, any] -> pieces of wave, which joined are the wave of the joined mel."""
+        speaking = self.speaking()
         for piece in pieces:
-            mel = piece if mel is None else np.concatenate([mel, piece], axis=1)
-            ready = dropped + mel.shape[1] - self._context
-            if ready > spoken:
-                yield self._between(mel, spoken - dropped, ready - dropped)
-                spoken = ready
-                keep = max(dropped, spoken - self._context)
-                mel, dropped = mel[:, keep - dropped :], keep
-        if mel is not None and dropped + mel.shape[1] > spoken:
-            yield self._between(mel, spoken - dropped, mel.shape[1])
+            if len(wave := speaking.push(piece)):
+                yield wave
+        if len(wave := speaking.finish()):
+            yield wave
 
-    def _between(self, mel: Array, start: int, stop: int) -> Array:
-        """The wave of frames start..stop, made with all that is there."""
-        return self(mel)[start * self.samples_per_frame : stop * self.samples_per_frame]
+    def speaking(self) -> Speaking:
+        """For one mel whose pieces are not all there when they are wanted."""
+        return Speaking(self, self._context)
+
+
+class Speaking:
+    """The wave of one mel that comes piece by piece. A frame is spoken when the network can see all that is to come
+    within its reach, or nothing more comes."""
+
+    def __init__(self, vocoder: Vocoder, context: int) -> None:
+        self._vocoder, self._context = vocoder, context
+        self._mel: Array | None = None  # the last frames
+        self._spoken = 0  # of these
+
+    def push(self, piece: Array) -> Array:
+        """Add frames [mels, any]; the samples that can be told now, perhaps none."""
+        self._mel = piece if self._mel is None else np.concatenate([self._mel, piece], axis=1)
+        return self._speak(self._mel.shape[1] - self._context)
+
+    def finish(self) -> Array:
+        """Nothing more comes: the samples that are left."""
+        return self._speak(0 if self._mel is None else self._mel.shape[1])
+
+    def _speak(self, stop: int) -> Array:
+        """The wave up to a frame, made with all that is there."""
+        if self._mel is None or stop <= self._spoken:
+            return np.empty(0, np.float32)
+        rate = self._vocoder.samples_per_frame
+        wave = self._vocoder(self._mel)[self._spoken * rate : stop * rate]
+        dropped = max(0, stop - self._context)
+        self._mel, self._spoken = self._mel[:, dropped:], stop - dropped
+        return wave
 
 
 def reach_frames(sizes: VocoderSizes) -> int:

@@ -70,13 +70,10 @@ def test_the_prompt_is_given_and_its_frames_stay_zero(formula: Formula) -> None:
     assert noise.all(), "the caller's noise is not touched"
 
 
-def test_whoever_is_called_between_steps_may_end_them(formula: Formula) -> None:
-    calls = iter([None, None, KeyboardInterrupt()])
-
-    def between() -> None:
-        if error := next(calls):
-            raise error
-
-    with pytest.raises(KeyboardInterrupt):
-        solve(formula, 10, 0, between=between)
+def test_whoever_follows_it_may_leave_before_any_step(formula: Formula) -> None:
+    known, noise = np.ones((MELS, PROMPT), np.float32), np.ones((MELS, FRAMES), np.float32)
+    following = Flow(formula).follow(np.ones((FRAMES, 5), np.float32), known, np.ones(4, np.float32), noise, 10, 0)
+    for _ in range(3):
+        next(following)
+    following.close()
     assert len(formula.rows) == 2
