@@ -1,17 +1,23 @@
 """A model bundle: a directory with a manifest that names its files, their sizes and sha256, and the licence.
 
 Knows nothing about what a model computes, nor about engines. A bundle without a readable manifest is not a bundle:
-an export writes the manifest last, so that half a bundle never looks whole.
+an export writes the manifest last, so that half a bundle never looks whole (`models.bundle_writer`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 MANIFEST = "manifest.json"
+#: hears what is being done, and how many of how many bytes are done; may raise to stop it
+Progress = Callable[[str, int, int], None]
+_BLOCK_BYTES = 1 << 22
 
 
 class BundleError(ValueError):
@@ -29,13 +35,21 @@ class BundleFile:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What the manifest says."""
+    """What the manifest says.
+
+    `version` names the model itself: whatever was made from the same weights has the same one. `format` counts up when
+    the files of this kind of model change their meaning; `sizes` is the model's own.
+    """
 
     folder: Path
     name: str
     version: str
     licence: str
     files: tuple[BundleFile, ...]
+    format: int = 0
+    quantisation: str = ""
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)  # files that it was made from -> their sha256
 
     @classmethod
     def read(cls, folder: Path) -> Bundle:
@@ -43,7 +57,8 @@ class Bundle:
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             files = tuple(BundleFile(one["path"], one["size_bytes"], one["sha256"]) for one in manifest["files"])
-            bundle = cls(folder, manifest["name"], manifest["version"], manifest["licence"], files)
+            about = {one: manifest[one] for one in ("format", "quantisation", "sizes", "sources") if one in manifest}
+            bundle = cls(folder, manifest["name"], manifest["version"], manifest["licence"], files, **about)
         except FileNotFoundError:
             raise BundleError(
                 f"{folder} has no {MANIFEST}: it is unfinished or no bundle; make or fetch it again"
@@ -56,6 +71,25 @@ class Bundle:
             bundle._must_have(file)
         return bundle
 
+    def require_format(self, wanted: int) -> None:
+        """Raises BundleError, with what mends it, unless the files have the meaning that the caller knows."""
+        if self.format == wanted:
+            return
+        again = f"voxgate models pull {self.name}, or voxgate models export {self.name} --from DIR"
+        if self.format > wanted:
+            raise BundleError(f"{self.folder} is for a newer Voxgate: update this one, or make it again with: {again}")
+        raise BundleError(f"{self.folder} is of an older Voxgate: make it again with: {again}")
+
+    def check_contents(self, progress: Progress) -> None:
+        """Compare every file with its sha256. Raises BundleError that names those that have changed."""
+        whole, done, changed = sum(one.size_bytes for one in self.files), 0, []
+        for file in self.files:
+            digest, done = hash_file(self.folder / file.path, progress, done, whole)
+            if digest != file.sha256:
+                changed.append(file.path)
+        if changed:
+            raise BundleError(f"{self.folder}: {', '.join(changed)} is damaged; make or fetch the bundle again")
+
     def _must_have(self, file: BundleFile) -> None:
         path = self.folder / file.path
         if not path.resolve().is_relative_to(self.folder.resolve()):
@@ -64,6 +98,21 @@ class Bundle:
         if size_bytes != file.size_bytes:
             what = "is missing" if size_bytes < 0 else f"has {size_bytes} bytes instead of {file.size_bytes}"
             raise BundleError(f"{path} {what}; make or fetch the bundle again")
+
+
+def hash_file(path: Path, progress: Progress, done: int = 0, whole: int = 0) -> tuple[str, int]:
+    """A file's sha256, with `done` of `whole` bytes before it, and how many are done then. Raises BundleError."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            whole = whole or os.fstat(file.fileno()).st_size
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+                done += len(block)
+                progress(f"reading {path.name}", done, whole)
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}") from error
+    return digest.hexdigest(), done
 
 
 def find_bundles(folder: Path) -> Iterator[Bundle | BundleError]:
