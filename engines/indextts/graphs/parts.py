@@ -1,0 +1,49 @@
+"""Pieces that several networks are made of, as nodes of a graph. Knows no network."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from models.checkpoint import Tensors
+from models.graph import Array, Graph
+
+
+def numbered(tensors: Tensors, pattern: str, first: int = 0) -> Iterator[int]:
+    """The numbers from `first` on for which there is a tensor of that name, its number put for `{}`: layers, blocks."""
+    return itertools.takewhile(lambda number: pattern.format(number) in tensors, itertools.count(first))
+
+
+def split_heads(graph: Graph, x: str, heads: int, width: int) -> str:
+    """[B, T, heads*width] -> [B, heads, T, width]."""
+    return graph.transpose(graph.reshape(x, 0, 0, heads, width), 0, 2, 1, 3)
+
+
+def join_heads(graph: Graph, x: str, heads: int, width: int) -> str:
+    """[B, heads, T, width] -> [B, T, heads*width]."""
+    return graph.reshape(graph.transpose(x, 0, 2, 1, 3), 0, 0, heads * width)
+
+
+def gate(graph: Graph, x: str, width: int) -> str:
+    """[…, 2*width] -> […, width]: one half lets the other through (Dauphin et al., arXiv:1612.08083)."""
+    value, through = graph.split(x, (width, width), axis=-1)
+    return graph.mul(value, graph.op("Sigmoid", through))
+
+
+def depthwise(graph: Graph, x: str, weight: Array, bias: Array | None, pads: tuple[int, int]) -> str:
+    """A convolution along time, each channel by itself: [B, T, C] -> [B, T, C], for weight [C, 1, kernel]."""
+    across = graph.conv(graph.transpose(x, 0, 2, 1), weight, bias, group=weight.shape[0], pads=list(pads))
+    return graph.transpose(across, 0, 2, 1)
+
+
+def count(graph: Graph, x: str, axis: int) -> str:
+    """The length of an axis, as an int64 scalar."""
+    length = graph.op("Shape", x, start=axis, end=axis + 1)
+    return graph.op("Squeeze", length)
+
+
+def range_to(graph: Graph, stop: str) -> str:
+    """0, 1, … below the int64 scalar `stop`."""
+    return graph.op("Range", graph.constant(np.int64(0)), stop, graph.constant(np.int64(1)))
