@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import Any, Protocol
 
@@ -13,8 +14,12 @@ from policies.policy import Terms
 
 #: bytes that the records in memory may hold together: a long text with an engine that fails has hundreds of attempts
 MOST_BYTES = 64_000_000
-#: roughly, in CPython 3.11: of a record with its plan, of an attempt, and of a clause's engine
+#: roughly, in CPython 3.11: of a record with its plan that is not bytes yet, of an attempt, and of a clause's engine
 _RECORD_BYTES, _ATTEMPT_BYTES, _CLAUSE_BYTES = 3000, 400, 60
+
+#: as a request is kept: itself while it runs, so that it is seen to go on, then bytes, a quarter of the size. All else
+#: that is kept, collections of garbage go through, and stop everybody meanwhile
+Record = Served | bytes
 
 
 class Outcomes(Protocol):
@@ -34,13 +39,17 @@ class MemoryOutcomes:
 
     def __init__(self, keep: int, keep_s: float, clock: Clock) -> None:
         self._keep, self._keep_s, self._clock = keep, keep_s, clock
-        self._kept: OrderedDict[str, tuple[float, Served, int]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[float, Record, int]] = OrderedDict()
         self._held_bytes = 0
 
     async def put(self, served: Served) -> None:
-        now_s, size = self._clock.monotonic(), _size(served)
-        self._forget(served.request_id)
-        self._kept[served.request_id] = (now_s, served, size)
+        self.keep(served.request_id, record_of(served))
+
+    def keep(self, request_id: str, record: Record) -> None:
+        """As `put`, of what `record_of` made."""
+        now_s, size = self._clock.monotonic(), _size(record)
+        self._forget(request_id)
+        self._kept[request_id] = now_s, record, size
         self._held_bytes += size
         while self._kept:
             request_id, (put_s, _, _) = next(iter(self._kept.items()))
@@ -50,27 +59,41 @@ class MemoryOutcomes:
             self._forget(request_id)
 
     async def get(self, request_id: str) -> Served | None:
-        put_s, served, _ = self._kept.get(request_id, (0.0, None, 0))
-        return served if self._clock.monotonic() - put_s <= self._keep_s else None
+        put_s, record, _ = self._kept.get(request_id, (-math.inf, b"", 0))
+        if self._clock.monotonic() - put_s > self._keep_s:
+            return None
+        return unpack_outcome(record) if isinstance(record, bytes) else record
 
     async def aclose(self) -> None: ...
 
     def _forget(self, request_id: str) -> None:
-        _, _, size = self._kept.pop(request_id, (0.0, None, 0))
+        _, _, size = self._kept.pop(request_id, (0.0, b"", 0))
         self._held_bytes -= size
 
 
-def _size(served: Served) -> int:
+def _size(record: Record) -> int:
     """Bytes that a record holds, roughly."""
-    attempts = sum(_ATTEMPT_BYTES + len(one.message) for one in served.attempts)
-    return _RECORD_BYTES + attempts + _CLAUSE_BYTES * len(served.clause_engines)
+    if isinstance(record, bytes):
+        return len(record)
+    attempts = sum(_ATTEMPT_BYTES + len(one.message) for one in record.attempts)
+    return _RECORD_BYTES + attempts + _CLAUSE_BYTES * len(record.clause_engines)
 
 
-# --- for a store outside this process ---
+def record_of(served: Served) -> Record:
+    """What is to be kept of it now."""
+    if served.outcome == "running":
+        return served
+    try:
+        return pack_outcome(served)
+    except ValueError:
+        return served
+
+
+# --- as bytes ---
 
 
 def pack_outcome(served: Served) -> bytes:
-    """A record as bytes."""
+    """A record as bytes. Raises ValueError for a lone surrogate, such as in a message about a file's name."""
     return _encoder.encode(served)
 
 

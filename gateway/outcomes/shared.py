@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 
 from gateway.absent import Absent
-from gateway.outcomes.outcomes import Outcomes, pack_outcome, unpack_outcome
+from gateway.outcomes.outcomes import MemoryOutcomes, Record, pack_outcome, record_of, unpack_outcome
 from gateway.outcomes.records import Packed, Records
 from gateway.record import Served
 
@@ -28,20 +29,21 @@ logger = logging.getLogger("voxgate.records")
 class SharedOutcomes:
     """Each record for `keep_s` seconds after its end. Closes `local` with itself."""
 
-    def __init__(self, records: Records, local: Outcomes, keep_s: int) -> None:
+    def __init__(self, records: Records, local: MemoryOutcomes, keep_s: int) -> None:
         self._records, self._local, self._keep_s = records, local, keep_s
         self._running: dict[str, Served] = {}
-        self._waiting: dict[str, Served] = {}
+        self._waiting: dict[str, Record] = {}
         self._news = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
 
     async def put(self, served: Served) -> None:
-        await self._local.put(served)
+        request_id, record = served.request_id, record_of(served)
+        self._local.keep(request_id, record)
         if served.outcome == "running":
-            self._running[served.request_id] = served
+            self._running[request_id] = served
         else:
-            self._running.pop(served.request_id, None)
-        self._waiting[served.request_id] = served
+            self._running.pop(request_id, None)
+        self._waiting[request_id] = record
         if len(self._waiting) > MOST_WAITING:
             del self._waiting[next(iter(self._waiting))]
         self._news.set()
@@ -74,7 +76,7 @@ class SharedOutcomes:
                     await self._news.wait()
                     await asyncio.sleep(GATHER_S)
             if loop.time() >= refresh_at_s:
-                self._waiting = self._running | self._waiting
+                self._waiting = {**self._running, **self._waiting}
                 refresh_at_s = loop.time() + REFRESH_S
             self._news.clear()
             try:
@@ -86,17 +88,18 @@ class SharedOutcomes:
     async def _write_waiting(self) -> None:
         """Raises Absent, with what is not written still waiting."""
         while self._waiting:
-            records = [self._waiting.pop(request_id) for request_id in list(self._waiting)[:AT_ONCE]]
+            records = {one: self._waiting.pop(one) for one in list(self._waiting)[:AT_ONCE]}
             try:
-                await self._records.write([packed for served in records if (packed := self._packed(served))])
+                await self._records.write([one for one in itertools.starmap(self._packed, records.items()) if one])
             except BaseException:  # also when this gateway stops amid it
-                self._waiting = {served.request_id: served for served in records} | self._waiting
+                self._waiting = records | self._waiting
                 raise
 
-    def _packed(self, served: Served) -> Packed | None:
-        for_s = RUNNING_S if served.outcome == "running" else self._keep_s
+    def _packed(self, request_id: str, record: Record) -> Packed | None:
         try:
-            return Packed(served.request_id, for_s, pack_outcome(served))
-        except ValueError:  # a lone surrogate, such as in a message about a file's name
-            logger.warning("the outcome of request %s is known to this process alone", served.request_id)
+            if isinstance(record, bytes):
+                return Packed(request_id, self._keep_s, record)
+            return Packed(request_id, RUNNING_S, pack_outcome(record))
+        except ValueError:
+            logger.warning("the outcome of request %s is known to this process alone", request_id)
             return None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from datetime import UTC, datetime
 
 import pytest
 
 from gateway.outcomes.outcomes import MemoryOutcomes
-from gateway.record import Attempt, Served
+from gateway.record import Attempt, Outcome, Served
 from tests.virtual import VirtualClock
 
 
@@ -24,6 +25,15 @@ async def test_a_running_request_is_found_and_seen_to_end() -> None:
     assert found is not None
     assert found.outcome == "complete"
     assert await outcomes.get("b") is None
+
+
+async def test_ended_requests_are_nothing_that_garbage_collection_goes_through() -> None:
+    outcomes = MemoryOutcomes(10, 60, VirtualClock())
+    one = served("a")
+    one.outcome = "complete"
+    await outcomes.put(one)
+    assert await outcomes.get("a") == one
+    assert not any(gc.is_tracked(record) for _, record, _ in outcomes._kept.values())
 
 
 async def test_the_oldest_is_forgotten_beyond_the_number_kept() -> None:
@@ -43,11 +53,15 @@ async def test_an_outcome_is_forgotten_after_its_time() -> None:
     assert list(outcomes._kept) == ["b"]
 
 
-async def test_large_records_push_out_older_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.outcomes.outcomes.MOST_BYTES", 100_000)
+@pytest.mark.parametrize(("outcome", "most_bytes"), [("running", 100_000), ("complete", 30_000)])
+async def test_large_records_push_out_older_ones(
+    monkeypatch: pytest.MonkeyPatch, outcome: Outcome, most_bytes: int
+) -> None:
+    monkeypatch.setattr("gateway.outcomes.outcomes.MOST_BYTES", most_bytes)
     outcomes = MemoryOutcomes(10_000, 60, VirtualClock())
     for n in range(10):
         one = served(str(n))
+        one.outcome = outcome
         one.attempts = [Attempt("espeak", "v", clause, 0.0, error="busy") for clause in range(100)]
         await outcomes.put(one)
     found = [await outcomes.get(str(n)) is not None for n in range(10)]

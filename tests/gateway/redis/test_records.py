@@ -106,7 +106,7 @@ async def test_without_redis_each_gateway_knows_its_own_and_tells_the_others_lat
         one = served(f"n{n}")
         one.outcome = "complete"
         await here.put(one)
-        assert await here.get(f"n{n}") is one
+        assert await here.get(f"n{n}") == one
     assert await there.get("n4") is None
     redis_server.start()
     assert await found(there, "n4", "complete") == one
