@@ -9,6 +9,7 @@ https://huggingface.co/docs/safetensors the other format. Knows nothing about wh
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import struct
 import zipfile
@@ -253,16 +254,25 @@ class Tensors:
     """
 
     def __init__(
-        self, stored: Mapping[str, Stored], source: str, prefix: str = "", taken: set[str] | None = None
+        self,
+        stored: Mapping[str, Stored],
+        source: str,
+        prefix: str = "",
+        taken: set[str] | None = None,
+        heard: Callable[[int], None] | None = None,
     ) -> None:
         self._stored = stored
         self._source = source
         self._prefix = prefix
         self._taken: set[str] = set() if taken is None else taken
+        self._heard = heard
 
     @classmethod
     def read(cls, path: Path, *below: str) -> Tensors:
-        """The tensors of a file, or of the dict that the keys `below` lead to. Names of nested dicts join with dots."""
+        """The tensors of a file, or of the dict that the keys `below` lead to. Names of nested dicts join with dots.
+
+        Raises CheckpointError.
+        """
         tree: Any = read_checkpoint(path)
         for key in below:
             if not isinstance(tree, dict) or key not in tree:
@@ -286,7 +296,20 @@ class Tensors:
 
     def scope(self, prefix: str) -> Tensors:
         """The tensors whose names start so. What is taken there counts here."""
-        return Tensors(self._stored, self._source, self._prefix + prefix, self._taken)
+        return Tensors(self._stored, self._source, self._prefix + prefix, self._taken, self._heard)
+
+    def completed_by(self, other: Tensors, rename: Callable[[str], str]) -> Tensors:
+        """These, and another file's tensors by the names that `rename` gives them ("": none), where these lack them."""
+        beside = {self._prefix + rename(name): stored for name, stored in other._stored.items() if rename(name)}
+        return Tensors({**beside, **self._stored}, self._source, self._prefix, self._taken, self._heard)
+
+    def watched(self, heard: Callable[[int], None]) -> Tensors:
+        """The same tensors; `heard` is told how many values each one has that is taken, and may raise to stop it."""
+        return Tensors(self._stored, self._source, self._prefix, self._taken, heard)
+
+    def count_values(self) -> int:
+        """Of all tensors of this scope together."""
+        return sum(math.prod(one.shape) for name, one in self._stored.items() if name.startswith(self._prefix))
 
     def take(self, name: str, shape: tuple[int, ...] | None = None) -> npt.NDArray[np.float32]:
         """A tensor as float32. Raises CheckpointError when it is missing or has another shape than expected."""
@@ -318,7 +341,14 @@ class Tensors:
 
     def finish(self) -> None:
         """Raises CheckpointError that names the tensors of this scope which nobody took."""
-        if surplus := sorted(self._prefix + one for one in self.names() if self._prefix + one not in self._taken):
+        self._refuse(one for one in self.names() if self._prefix + one not in self._taken)
+
+    def require_prefixes(self, *prefixes: str) -> None:
+        """Raises CheckpointError that names the tensors of this scope which begin with none of these."""
+        self._refuse(one for one in self.names() if not one.startswith(prefixes))
+
+    def _refuse(self, names: Iterable[str]) -> None:
+        if surplus := sorted(self._prefix + one for one in names):
             more = f" and {len(surplus) - 5} more" if len(surplus) > 5 else ""
             raise CheckpointError(
                 f"{self._source} has tensors that this model does not know: {', '.join(surplus[:5])}{more}; "
@@ -332,6 +362,8 @@ class Tensors:
                 f"{self._source}: {self._prefix}{name} has the shape {stored.shape} instead of {shape}; "
                 "do the checkpoint and its config belong together?"
             )
+        if self._heard is not None:
+            self._heard(math.prod(stored.shape))
         self._taken.add(self._prefix + name)
         return stored.read()
 

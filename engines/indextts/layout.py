@@ -20,6 +20,7 @@ Network = Literal[
     "gpt",  # gpt.*, mel_head, the tables, both conditioners (conditioning_encoder.*, emo_*)
     "estimator",
     "length_regulator",
+    "s2mel",  # the file of the two above and the next: "cfm.…", "length_regulator.…", "gpt_layer.…"
     "gpt_layer",  # latents to semantic width: "0.weight", "1.weight", …
     "vocoder",
     "semantic_codec",
@@ -41,13 +42,14 @@ class _File:
     """A file by the places that one layout or another has it at. The first one is what a message names."""
 
     places: tuple[str, ...]
-    purpose: Literal["speaking", "voices"] = "speaking"
+    purpose: Literal["speaking", "voices", "copy"] = "speaking"
 
 
 _FILES: Mapping[str, _File] = {
     "config": _File(("config.yaml",)),
     "bpe": _File(("bpe.model",)),
-    "gpt": _File(("gpt.pth", "gpt.safetensors", "gpt/pytorch_model.bin", "gpt/model.safetensors")),
+    "gpt": _File(("gpt.pth", "gpt.safetensors")),
+    "gpt_copy": _File(("gpt/pytorch_model.bin", "gpt/model.safetensors"), "copy"),
     "s2mel": _File(("s2mel.pth", "s2mel.safetensors")),
     "emotion_speakers": _File(("feat1.pt", "feat1.safetensors")),
     "emotion_vectors": _File(("feat2.pt", "feat2.safetensors")),
@@ -91,6 +93,7 @@ _SCOPES: Mapping[Network, tuple[str, str]] = {
     "estimator": ("s2mel", "net.cfm.estimator."),
     "length_regulator": ("s2mel", "net.length_regulator."),
     "gpt_layer": ("s2mel", "net.gpt_layer."),
+    "s2mel": ("s2mel", "net."),
     "vocoder": ("vocoder", "generator."),
     "semantic_codec": ("semantic_codec", ""),
     "w2v_bert": ("w2v_bert", ""),
@@ -99,13 +102,14 @@ _SCOPES: Mapping[Network, tuple[str, str]] = {
     "emotion_speakers": ("emotion_speakers", ""),
     "emotion_vectors": ("emotion_vectors", ""),
 }
-#: the fork's copy for vLLM calls the same tensors so
+#: the fork keeps the GPT for vLLM as well, where the tensors are called so
 _FORK_NAMES = {
-    "transformer.": "gpt.",
+    "transformer.h.": "gpt.h.",
+    "transformer.ln_f.": "gpt.ln_f.",
+    "final_norm.": "final_norm.",
     "lm_head.0.": "final_norm.",
     "lm_head.1.": "mel_head.",
     "lm_head.": "mel_head.",
-    "text_pos_embedding.": "mel_pos_embedding.",
 }
 
 
@@ -130,10 +134,12 @@ class Release:
         if not folder.is_dir():
             raise ReleaseError(f"{folder} is no folder; {_GET}")
         config = _configuration(folder / "config.yaml")
-        wanted = {name: one for name, one in _FILES.items() if reference or one.purpose == "speaking"}
+        wanted = {name: one for name, one in _FILES.items() if reference or one.purpose != "voices"}
         places = {name: _places(name, one, config) for name, one in wanted.items()}
         found = {name: folder / place for name, some in places.items() if (place := _first(folder, some))}
-        if missing := [some[0] for name, some in places.items() if name not in found]:
+        if missing := [
+            some[0] for name, some in places.items() if name not in found and wanted[name].purpose != "copy"
+        ]:
             raise ReleaseError(f"{folder} lacks {', '.join(missing)}; {_GET}")
         return cls(folder, found, config)
 
@@ -149,8 +155,17 @@ class Release:
         """A network's tensors, by their names within it. Raises CheckpointError when the file cannot be read."""
         file, prefix = _SCOPES[network]
         if file not in self._read:
-            self._read[file] = Tensors.read(self.file(file))
+            self._read[file] = self._read_gpt() if file == "gpt" else Tensors.read(self.file(file))
         return self._read[file].scope(prefix)
+
+    def _read_gpt(self) -> Tensors:
+        """gpt.pth, which may hold everything below "model", and of the fork's copy what is not in there."""
+        tensors = Tensors.read(self.file("gpt"))
+        if all(name.startswith("model.") for name in tensors.names()):
+            tensors = tensors.scope("model.")
+        if copy := self._files.get("gpt_copy"):
+            tensors = tensors.completed_by(Tensors.read(copy), _name_of_fork)
+        return tensors
 
     @property
     def w2v_bert_config(self) -> Mapping[str, Any]:
@@ -166,6 +181,10 @@ class Release:
         """The folder of the text-to-emotion model, which a release may be without."""
         folder = self.folder / "qwen0.6bemo4-merge"
         return folder if (folder / "config.json").is_file() else None
+
+    def emotion_text_files(self) -> list[Path]:
+        """What lies in there."""
+        return [] if self.emotion_text is None else sorted(one for one in self.emotion_text.rglob("*") if one.is_file())
 
 
 def _configuration(path: Path) -> Mapping[str, Any]:
@@ -186,6 +205,12 @@ def _configuration(path: Path) -> Mapping[str, Any]:
 def _places(name: str, file: _File, config: Mapping[str, Any]) -> tuple[str, ...]:
     named = config.get(_NAMED_BY_CONFIG.get(name, ""))
     return (named, *file.places) if isinstance(named, str) and named not in file.places else file.places
+
+
+def _name_of_fork(name: str) -> str:
+    """What the release calls the tensor; empty for one that the fork's copy has for itself."""
+    prefix = max((one for one in _FORK_NAMES if name.startswith(one)), key=len, default="")
+    return _FORK_NAMES[prefix] + name.removeprefix(prefix) if prefix else ""
 
 
 def _first(folder: Path, places: Iterable[str]) -> str:

@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from engines.indextts.export import export
 from engines.indextts.layout import Release
+from engines.indextts.recipe import NAME, ExportOptions
+from models.bundle import Bundle
 from tests.engines.indextts.acoustic import Acoustic, load
 from tests.engines.indextts.oracle import Oracle, find_oracle
 
@@ -33,3 +36,19 @@ def release(oracle: Oracle) -> Release:
 def acoustic(oracle: Oracle, tmp_path_factory: pytest.TempPathFactory) -> Acoustic:
     """Length regulator, estimator and vocoder in float32."""
     return load(Release.find(oracle.checkpoints), tmp_path_factory.mktemp("acoustic"), "fp32")
+
+
+@pytest.fixture(scope="session")
+def bundle(oracle: Oracle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The oracle's checkpoint, exported as fp32. Nobody writes into it: copy what is to be broken."""
+    return export_quietly(oracle.checkpoints, tmp_path_factory.mktemp("fp32") / NAME, ExportOptions(precision="fp32"))
+
+
+@pytest.fixture(scope="session")
+def bundle_int8(oracle: Oracle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The same as int8."""
+    return export_quietly(oracle.checkpoints, tmp_path_factory.mktemp("int8") / NAME, ExportOptions(precision="int8"))
+
+
+def export_quietly(source: Path, folder: Path, options: ExportOptions) -> Bundle:
+    return export(source, folder, options, lambda doing, done, whole: None)
