@@ -1,0 +1,71 @@
+"""The keys and values of some sequences, in buffers that grow with their number and their length.
+
+A graph reads and writes them in place, bound as past and present at once. Knows nothing about what is decoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from engines.indextts.sizes import GptSizes
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+#: a buffer's positions are a multiple of this, so that short sequences do not make it grow all the time
+_STEP = 256
+
+
+class Cache:
+    """Rows of keys and values, in two arrays [rows, heads, positions, head width] per layer.
+
+    Positions that nobody wrote have no memory behind them yet, rows neither: the system lends pages at the first write.
+    """
+
+    def __init__(self, sizes: GptSizes, dtype: npt.DTypeLike, positions: int, rows: int = 1) -> None:
+        self._sizes = sizes
+        self._dtype = np.dtype(dtype)
+        self.rows = rows
+        self.positions = positions
+        self._arrays = [self._empty() for _ in range(2 * sizes.layers)]
+
+    def _empty(self) -> npt.NDArray[Any]:
+        return np.empty((self.rows, self._sizes.heads, self.positions, self._sizes.head_width), self._dtype)
+
+    def reserve(self, rows: int, positions: int, most_rows: int, most_positions: int) -> None:
+        """Have room for so many; where there is none, for about twice as many, but no more than the most."""
+        old_rows, old_positions = self.rows, self.positions
+        if rows > old_rows:
+            self.rows = min(max(rows, 2 * old_rows), most_rows)
+        if positions > old_positions:
+            self.positions = min(-(-max(positions, 2 * old_positions) // _STEP) * _STEP, most_positions)
+        if (self.rows, self.positions) == (old_rows, old_positions):
+            return
+        for place, old in enumerate(self._arrays):  # one after the other, so that little is there twice
+            self._arrays[place] = self._empty()
+            self._arrays[place][:old_rows, :, :old_positions] = old
+
+    def move(self, sources: Sequence[int], rows: Sequence[int], start: int, stop: int) -> None:
+        """Write positions from `start` to before `stop` of the rows `sources` to `rows`, all at once."""
+        here, there = list(sources), list(rows)
+        for array in self._arrays:
+            array[there, :, start:stop] = array[here, :, start:stop]
+
+    def part(self, row: int, stop: int, positions: int) -> Self:
+        """One row of its own, with room for `positions`, and those before `stop` as they are here."""
+        part = type(self)(self._sizes, self._dtype, positions)
+        for new, old in zip(part._arrays, self._arrays, strict=True):
+            new[0, :, :stop] = old[row, :, :stop]
+        return part
+
+    def bind(self, binding: onnxruntime.IOBinding, first: int, rows: int) -> None:
+        """Let a run see `rows` rows from `first` on, and write to them."""
+        for place, array in enumerate(self._arrays):
+            name = f"{('key', 'value')[place % 2]}_{place // 2}"
+            some = array[first : first + rows]
+            binding.bind_input(f"past_{name}", "cpu", 0, some.dtype, some.shape, some.ctypes.data)
+            binding.bind_output(f"present_{name}", "cpu", 0, some.dtype, some.shape, some.ctypes.data)
