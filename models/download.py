@@ -6,7 +6,6 @@ anything else is started over. Knows nothing about which files are wanted, nor w
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -81,7 +80,7 @@ class Part:
         self._target, self._remote, self._record = target, remote, record
         self.size_bytes = remote.size_bytes  # when it is whole
         self._digest = _digest(remote)
-        self._file = self.path.open("ab+")
+        self._file = self.path.open("ab+", buffering=0)  # what was counted is what a killed process leaves
         self.length = 0
 
     @classmethod
@@ -137,11 +136,12 @@ class Part:
 
     def write(self, piece: bytes) -> None:
         """Raises OSError that names the file."""
+        left = memoryview(piece)
         try:
-            self._file.write(piece)
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:
-            more = ", what has come is kept" if error.errno == errno.ENOSPC else ""
-            raise OSError(error.errno, f"{error.strerror}{more}", str(self.path)) from error
+            raise OSError(error.errno, f"{error.strerror}; what has come is kept", str(self.path)) from error
         self._count(piece)
 
     def _count(self, piece: bytes) -> None:

@@ -4,73 +4,48 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import Iterator
 
 import pytest
 
-from models.hub import (
-    HUBS,
-    Connection,
-    Denied,
-    Hub,
-    HubError,
-    HuggingFace,
-    ModelScope,
-    Patience,
-    Unreachable,
-    make_client,
-)
-from tests.models.stand_in import Fault, StandIn, stand_in
+from models.hub import HUBS, Denied, Hub, HubError, HuggingFace, ModelScope, Unreachable, make_client
+from models.pull import Lines
+from tests.models.stand_in import Fault, StandIn
 
 WEIGHTS, CONFIG = b"weights" * 100, b'{"a": 1}'
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
-    with stand_in() as server:
-        server.repositories["owner/model"] = {"net.bin": WEIGHTS, "deep/config.json": CONFIG}
-        yield server
+def server(server: StandIn) -> StandIn:
+    server.repositories["owner/model"] = {"net.bin": WEIGHTS, "deep/config.json": CONFIG}
+    return server
 
 
-@pytest.fixture
-def waits() -> list[float]:
-    """How long was waited between tries, instead of waiting."""
-    return []
-
-
-@pytest.fixture
-def connect(waits: list[float]) -> Iterator[object]:
-    with make_client() as client:
-        yield lambda hub: Connection(hub, client, Patience(3, waits.append))
-
-
-def listed(hub: Hub, connect: object, revision: str = "") -> dict[str, tuple[int, str, str]]:
-    assert callable(connect)
-    files = hub.list(connect(hub), "owner/model", revision or hub.revision)
+def listed(hub: Hub, lines: Lines, revision: str = "") -> dict[str, tuple[int, str, str]]:
+    files = hub.list(lines.to(hub), "owner/model", revision or hub.revision)
     return {one.path: (one.size_bytes, one.sha256, one.git_sha1) for one in files}
 
 
-def test_hugging_face_lists_sizes_and_digests(server: StandIn, connect: object) -> None:
+def test_hugging_face_lists_sizes_and_digests(server: StandIn, lines: Lines) -> None:
     git = hashlib.sha1(b"blob 8\0" + CONFIG).hexdigest()
-    assert listed(HuggingFace.of(server.environ()), connect) == {
+    assert listed(HuggingFace.of(server.environ()), lines) == {
         "net.bin": (700, hashlib.sha256(WEIGHTS).hexdigest(), ""),
         "deep/config.json": (8, "", git),
     }
 
 
-def test_modelscope_lists_sizes_and_digests(server: StandIn, connect: object) -> None:
-    assert listed(ModelScope.of(server.environ()), connect) == {
+def test_modelscope_lists_sizes_and_digests(server: StandIn, lines: Lines) -> None:
+    assert listed(ModelScope.of(server.environ()), lines) == {
         "net.bin": (700, hashlib.sha256(WEIGHTS).hexdigest(), ""),
         "deep/config.json": (8, hashlib.sha256(CONFIG).hexdigest(), ""),
     }
     assert server.asked[0].query == {"Revision": "master", "Recursive": "true"}
 
 
-def test_a_long_list_is_read_to_its_last_page_from_the_hub_that_was_named(server: StandIn, connect: object) -> None:
+def test_a_long_list_is_read_to_its_last_page_from_the_hub_that_was_named(server: StandIn, lines: Lines) -> None:
     """Mirrors hand out links to the hub that they mirror."""
     server.repositories["owner/model"] = {f"{number}.bin": b"x" for number in range(25)}
     server.page_size, server.link_host = 10, "https://huggingface.invalid"
-    assert len(listed(HuggingFace.of(server.environ()), connect)) == 25
+    assert len(listed(HuggingFace.of(server.environ()), lines)) == 25
     assert [one.query.get("cursor") for one in server.asked] == [None, "10", "20"]
 
 
@@ -89,12 +64,11 @@ def test_an_endpoint_that_is_none_is_said_to_be_so(endpoint: str) -> None:
         HuggingFace.of({"HF_ENDPOINT": endpoint})
 
 
-def test_the_token_is_shown_to_the_hub_alone(server: StandIn, connect: object) -> None:
+def test_the_token_is_shown_to_the_hub_alone(server: StandIn, lines: Lines) -> None:
     server.token = "hf_secret"
     hub = HuggingFace.of(server.environ(HF_TOKEN="hf_secret"))
-    assert listed(hub, connect)
-    assert callable(connect)
-    with connect(hub).open(hub.address("owner/model", "main", "net.bin"), "owner/model") as response:
+    assert listed(hub, lines)
+    with lines.to(hub).open(hub.address("owner/model", "main", "net.bin"), "owner/model") as response:
         assert response.read() == WEIGHTS
     assert [one.server for one in server.asked] == ["hub", "hub", "store"]
     assert [one.headers.get("authorization") for one in server.asked] == ["Bearer hf_secret", "Bearer hf_secret", None]
@@ -112,71 +86,71 @@ def test_a_token_is_not_sent_where_others_could_read_it() -> None:
     }
 
 
-def test_a_token_that_is_needed_is_asked_for(server: StandIn, connect: object) -> None:
+def test_a_token_that_is_needed_is_asked_for(server: StandIn, lines: Lines) -> None:
     server.token = "right"
     with pytest.raises(Denied, match=r"401 for owner/model: .*set HF_TOKEN"):
-        listed(HuggingFace.of(server.environ()), connect)
+        listed(HuggingFace.of(server.environ()), lines)
     with pytest.raises(Denied, match="token in HF_TOKEN is not taken") as caught:
-        listed(HuggingFace.of(server.environ(HF_TOKEN="wrong-one")), connect)
+        listed(HuggingFace.of(server.environ(HF_TOKEN="wrong-one")), lines)
     assert "wrong-one" not in str(caught.value)
     with pytest.raises(Denied, match="set MODELSCOPE_API_TOKEN"):
-        listed(ModelScope.of(server.environ()), connect)
+        listed(ModelScope.of(server.environ()), lines)
 
 
-def test_a_licence_that_the_hub_wants_accepted_is_named_with_its_page(server: StandIn, connect: object) -> None:
+def test_a_licence_that_the_hub_wants_accepted_is_named_with_its_page(server: StandIn, lines: Lines) -> None:
     server.gated = True
     with pytest.raises(Denied, match=rf"403 .*accept its licence on {server.url}/owner/model and set HF_TOKEN"):
-        listed(HuggingFace.of(server.environ()), connect)
+        listed(HuggingFace.of(server.environ()), lines)
     with pytest.raises(Denied, match=r"with the account whose token is in HF_TOKEN"):
-        listed(HuggingFace.of(server.environ(HF_TOKEN="t")), connect)
+        listed(HuggingFace.of(server.environ(HF_TOKEN="t")), lines)
 
 
-def test_what_is_not_there_is_told_at_once(server: StandIn, connect: object, waits: list[float]) -> None:
+def test_what_is_not_there_is_told_at_once(server: StandIn, lines: Lines, waits: list[float]) -> None:
     with pytest.raises(Denied, match="no such revision"):
-        listed(HuggingFace.of(server.environ()), connect, "v9")
+        listed(HuggingFace.of(server.environ()), lines, "v9")
     server.repositories.clear()
     for hub in HUBS:
         with pytest.raises(Denied, match=r"404 for owner/model: look for it on http.*--hub"):
-            listed(hub.of(server.environ()), connect)
+            listed(hub.of(server.environ()), lines)
     assert waits == []
 
 
-def test_a_busy_hub_is_asked_again_when_it_says(server: StandIn, connect: object, waits: list[float]) -> None:
+def test_a_busy_hub_is_asked_again_when_it_says(server: StandIn, lines: Lines, waits: list[float]) -> None:
     server.faults["list"] = [Fault(status=429, headers={"Retry-After": "7"}), Fault(status=503)]
-    assert listed(HuggingFace.of(server.environ()), connect)
+    assert listed(HuggingFace.of(server.environ()), lines)
     assert waits == [7.0, 2.0]
 
 
-def test_a_busy_hub_is_given_up_after_some_tries(server: StandIn, connect: object, waits: list[float]) -> None:
+def test_a_busy_hub_is_given_up_after_some_tries(server: StandIn, lines: Lines, waits: list[float]) -> None:
     server.faults["list"] = [Fault(status=503)] * 9
     with pytest.raises(Unreachable, match=r"answers 503 .*HF_ENDPOINT"):
-        listed(HuggingFace.of(server.environ()), connect)
+        listed(HuggingFace.of(server.environ()), lines)
     assert waits == [1.0, 2.0]
 
 
 def test_a_long_retry_after_does_not_hold_a_command_for_hours(
-    server: StandIn, connect: object, waits: list[float]
+    server: StandIn, lines: Lines, waits: list[float]
 ) -> None:
     server.faults["list"] = [Fault(status=429, headers={"Retry-After": "86400"})]
-    listed(HuggingFace.of(server.environ()), connect)
+    listed(HuggingFace.of(server.environ()), lines)
     assert waits == [60.0]
 
 
-def test_a_hub_that_cannot_be_reached_is_named_with_the_way_around(connect: object, waits: list[float]) -> None:
+def test_a_hub_that_cannot_be_reached_is_named_with_the_way_around(lines: Lines, waits: list[float]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(
         Unreachable, match=rf"ModelScope at 127\.0\.0\.1:{port} cannot be reached .*MODELSCOPE_ENDPOINT"
     ):
-        listed(ModelScope.of({"MODELSCOPE_ENDPOINT": f"http://127.0.0.1:{port}"}), connect)
+        listed(ModelScope.of({"MODELSCOPE_ENDPOINT": f"http://127.0.0.1:{port}"}), lines)
     assert len(waits) == 2
 
 
 @pytest.mark.parametrize("hub", HUBS)
-def test_an_endpoint_that_is_no_hub_is_said_to_be_so(server: StandIn, connect: object, hub: type[Hub]) -> None:
+def test_an_endpoint_that_is_no_hub_is_said_to_be_so(server: StandIn, lines: Lines, hub: type[Hub]) -> None:
     server.faults["list"] = [Fault(status=200)]
     with pytest.raises(HubError, match="is it a hub"):
-        listed(hub.of(server.environ()), connect)
+        listed(hub.of(server.environ()), lines)
 
 
 def test_a_proxy_that_is_none_is_said_to_be_so(monkeypatch: pytest.MonkeyPatch) -> None:
