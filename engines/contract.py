@@ -92,6 +92,7 @@ class Voice:
     gender: Gender = ""
     tags: tuple[str, ...] = ()
     licence: str = ""
+    version: str = ""  # of a voice that its user makes: changes when it sounds different, and so changes the cache key
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class EngineInfo:
     max_chars: int | None = None  # longest `SpeechRequest.text`, code points; None: no limit
     slots: int = 1  # requests spoken at once
     streams: bool = True  # gives audio before the whole text is spoken
-    cloning: bool = False  # has the `Cloning` protocol
+    cloning: bool = False  # its users make its voices: one that is not there may come
     marks: bool = False  # gives word times
     normalises: bool = False  # reads numbers and dates by itself
     ssml: bool = False  # takes `markup="ssml"`
@@ -123,6 +124,10 @@ class EngineInfo:
 
     def has_voice(self, voice: str) -> bool:
         return self.any_voice or any(one.id == voice for one in self.voices)
+
+    def lacks(self, voice: str) -> bool:
+        """Is it a voice that may be made, and is not there."""
+        return self.cloning and not self.has_voice(voice)
 
     def default_voice(self, language: str, gender: Gender = "") -> str:
         """The engine's own voice for a language, of that gender if it has one; empty if none speaks it."""
@@ -208,11 +213,15 @@ class HubFile:
     path: str
     place: str = ""
     optional: bool = False  # the repository may be without it
+    only_for: str = ""  # an option of the recipe's export without which it is not fetched
 
 
 @dataclass(frozen=True, slots=True)
 class HubSource:
-    """A repository of model files, by its id on each hub that has it (`owner/name`; empty: not there)."""
+    """A repository of model files, by its id on each hub that has it (`owner/name`; empty: not there).
+
+    What an earlier source of the recipe has brought to the same place is not fetched again.
+    """
 
     files: tuple[HubFile, ...]
     huggingface: str = ""
@@ -244,6 +253,57 @@ class ModelRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class NewVoice:
+    """A voice that is to be made of a recording. `consent` says whose voice it is, and with what permission."""
+
+    name: str
+    recording: Path
+    consent: str
+    emotion: Path | None = None  # a second recording, whose emotion the voice shall have
+    licence: str = ""  # of the recording, or how the voice may be used
+    languages: tuple[str, ...] = ()  # base codes; empty: all that the engine speaks
+    gender: Gender = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClonedVoice:
+    """A voice that was made, as its file says. `problem` is for people, with what to do; empty when it can be used."""
+
+    name: str
+    path: Path
+    size_bytes: int
+    state: Literal["ready", "other_model", "no_model", "damaged"]
+    problem: str = ""
+    model: str = ""  # the version of the model that it was made for
+    seconds: float = 0.0  # of the recording that were listened to
+    languages: tuple[str, ...] = ()
+    gender: Gender = ""
+    licence: str = ""
+    consent: str = ""
+    created: str = ""  # ISO 8601, UTC
+    notes: tuple[str, ...] = ()  # what its maker should know, such as that the recording was cut
+
+
+class VoiceMaker(Protocol):
+    """Makes and keeps the voices of one engine: `voxgate voices` uses it. All of it blocks.
+
+    Raises SpeechError or ValueError with what to do, and OSError.
+    """
+
+    def list(self) -> Sequence[ClonedVoice]:
+        """By name, those that cannot be used too. Cheap: `damaged` is only what can be seen without reading it all."""
+
+    def make(self, wanted: NewVoice, replace: bool, progress: Progress) -> ClonedVoice:
+        """Whole or not at all. A voice of that name is replaced if `replace`, else an error."""
+
+    def verify(self, name: str) -> Sequence[Check]:
+        """Read all of a voice."""
+
+    def remove(self, name: str) -> ClonedVoice:
+        """What it was."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineKind:
     """A kind of engine that a plugin offers; engines.yaml names instances of kinds.
 
@@ -261,4 +321,5 @@ class EngineKind:
     missing: Callable[[Instance, Any], Missing | None] | None = None
     isolation: Isolation = "process"  # where instances run unless engines.yaml says otherwise
     models: tuple[ModelRecipe, ...] = ()  # what `voxgate models` can fetch and export for it
+    voices: Callable[[Instance, Any], VoiceMaker] | None = None  # for kinds whose users make voices; loads nothing
     api: int = API

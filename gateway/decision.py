@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
+from engines.contract import EngineInfo
 from gateway.audio.rates import encoder_rate
 from gateway.cache import clip_key
 from gateway.era import Era
@@ -41,9 +42,16 @@ def key_of(engine: str, prepared: Prepared, snapshot: Snapshot, era: Era) -> str
     info = snapshot.engines[engine].info
     target, version = prepared.target, info.version if info else ""
     languages = dict.fromkeys(clause.language for clause in prepared.script.clauses)
-    voices = [target.voice_on(engine, language, info) for language in languages]
+    voices = [_with_version(target.voice_on(engine, language, info), info) for language in languages]
     fingerprint = era.members[engine].fingerprint
     return clip_key(prepared.spoken, f"{fingerprint}\0{version}\0{voices}\0{target.gender}")
+
+
+def _with_version(voice: str, info: EngineInfo | None) -> str:
+    """A voice's name, and what changes when its user makes it anew, if that may be."""
+    if info is None or not info.cloning:
+        return voice
+    return next((f"{voice}\0{one.version}" for one in info.voices if one.id == voice), voice)
 
 
 def flight_key(request: ClientRequest, prepared: Prepared, snapshot: Snapshot, plan: Plan, era: Era) -> str:

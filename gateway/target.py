@@ -37,9 +37,12 @@ class Target:
         return self.entry.on(engine, language)
 
     def voice_on(self, engine: str, language: str, info: EngineInfo | None) -> str:
-        """The engine's voice for a language: the mapped one, else its own default; empty lets it choose."""
+        """The engine's voice for a language: the mapped one, else its own default; empty lets it choose.
+
+        One that voices.yaml names and that nobody has made yet is none; one that the client names stays what it is.
+        """
         mapped = self.mapped(engine, language)
-        if mapped is not None or info is None:
+        if info is None or (mapped is not None and (self.entry is None or not info.lacks(mapped))):
             return mapped or ""
         return info.default_voice(language, self.gender) or (self.voice if info.any_voice else "")
 

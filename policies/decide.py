@@ -125,8 +125,11 @@ def _skip(state: EngineState, ask: Ask, terms: Terms, snapshot: Snapshot, *, is_
 def _unable(state: EngineState, ask: Ask, *, takes_any_voice: bool) -> str:
     """What of the request is beyond the engine; empty when nothing is, as far as is known."""
     info = state.info
-    if ask.voice_asked and not takes_any_voice and state.name not in ask.engine_voices and not _any_voice(state):
-        return f"has no voice for {ask.voice!r}"
+    if ask.voice_asked and not takes_any_voice and not _any_voice(state):
+        if (voice := ask.engine_voices.get(state.name)) is None:
+            return f"has no voice for {ask.voice!r}"
+        if info is not None and info.lacks(voice):
+            return f"has no voice {voice!r} yet"
     if info is None:
         return ""
     unspoken = [language for language in ask.languages if not info.speaks(language)]
@@ -186,7 +189,7 @@ def _over(name: str, wait_s: float, own_s: float, allowed_s: float, what: str) -
 def _voice(state: EngineState, ask: Ask) -> str:
     """The engine's own name of the voice; where voices.yaml has none, its default for language and gender."""
     voice = ask.engine_voices.get(state.name)
-    if voice:
+    if voice and not (state.info is not None and state.info.lacks(voice)):
         return voice
     if ask.voice_asked and _any_voice(state):
         return ask.voice
