@@ -57,10 +57,10 @@ class Speaking:
         self._mel: Array | None = None  # the last frames
         self._spoken = 0  # of these
 
-    def push(self, piece: Array) -> Array:
-        """Add frames [mels, any]; the samples that can be told now, perhaps none."""
+    def push(self, piece: Array, *, last: bool = False) -> Array:
+        """Add frames [mels, any]; the samples that can be told now, perhaps none, and with the last piece all."""
         self._mel = piece if self._mel is None else np.concatenate([self._mel, piece], axis=1)
-        return self._speak(self._mel.shape[1] - self._context)
+        return self._speak(self._mel.shape[1] - (0 if last else self._context))
 
     def finish(self) -> Array:
         """Nothing more comes: the samples that are left."""
