@@ -69,19 +69,18 @@ def survey(
 ) -> list[Fetch]:
     """Every file that the sources want, each repository from the first of `hubs` that lists it and has all of it.
 
-    A repository that is on none of `hubs` is looked for on `others`. `revision` is one of the first source's
-    repository, the model's own; the others are taken at their newest. Raises HubError with each hub's reason.
+    A repository that is on none of `hubs` is looked for on `others`; one of which an earlier source brings all files
+    is not asked. `revision` is one of the first source's repository, the model's own; the others are taken at their
+    newest. Raises HubError with each hub's reason.
     """
     found: dict[str, Fetch] = {}
     down: dict[str, str] = {}  # hubs that could not be reached, and why: they are not waited for again
     for number, source in enumerate(sources):
+        lacking = [one for one in source.files if _meant(one, one.path) not in found]
         able = [hub for hub in hubs if _id(source, hub)] or [hub for hub in others if _id(source, hub)]
-        for fetch in _survey_one(source, able, revision if number == 0 else "", lines, down):
-            if fetch.place in found:
-                raise HubError(
-                    f"two files of the download would be {fetch.place}: the recipe is wrong; please report it"
-                )
-            found[fetch.place] = fetch
+        if lacking:
+            for fetch in _survey_one(source, able, revision if number == 0 else "", lines, down):
+                found.setdefault(fetch.place, fetch)
     return list(found.values())
 
 
@@ -121,11 +120,16 @@ def _select(files: Sequence[Wanted], listed: Sequence[RemoteFile], where: str) -
 
 def _place(wanted: Wanted, remote: RemoteFile, where: str) -> str:
     """Where it goes, as a path that stays below the download folder. Raises HubError for one that would not."""
-    place = wanted.place + remote.path if wanted.place.endswith("/") else wanted.place or remote.path
+    place = _meant(wanted, remote.path)
     parts = PurePosixPath(place).parts
     if not parts or place.startswith("/") or ".." in parts or any(char in place for char in "\\\0:"):
         raise HubError(f"{where} names a file {remote.path!r}, which would not stay in the download folder: refused")
     return str(PurePosixPath(place))
+
+
+def _meant(wanted: Wanted, path: str) -> str:
+    """Where the recipe wants a file that has this path in its repository."""
+    return wanted.place + path if wanted.place.endswith("/") else wanted.place or path
 
 
 def missing(fetches: Sequence[Fetch], folder: Path) -> list[Fetch]:

@@ -48,14 +48,15 @@ def verify(folder: Path, source: Path | None, progress: Progress) -> Sequence[Ch
 
 _OWN = (
     *map(HubFile, ("config.yaml", "gpt.pth", "s2mel.pth", "bpe.model", "feat1.pt", "feat2.pt")),
-    HubFile("wav2vec2bert_stats.pt"),
+    HubFile("wav2vec2bert_stats.pt", only_for="reference"),
     HubFile("qwen0.6bemo4-merge/*", optional=True),
+    HubFile("hf_cache/*", optional=True),  # a mirror may keep the other repositories' files in this one
 )
 _SOURCES = (
     HubSource(_OWN, "IndexTeam/IndexTTS-2", "IndexTeam/IndexTTS-2"),
     HubSource(
         tuple(
-            HubFile(one, "hf_cache/w2v-bert-2.0/")
+            HubFile(one, "hf_cache/w2v-bert-2.0/", only_for="reference")
             for one in ("config.json", "preprocessor_config.json", "model.safetensors")
         ),
         "facebook/w2v-bert-2.0",
@@ -69,7 +70,7 @@ _SOURCES = (
         "CC-BY-NC-4.0",
     ),
     HubSource(
-        (HubFile("campplus_cn_common.bin", "hf_cache/campplus_cn_common.bin"),),
+        (HubFile("campplus_cn_common.bin", "hf_cache/campplus_cn_common.bin", only_for="reference"),),
         "funasr/campplus",
         "iic/speech_campplus_sv_zh-cn_16k-common",
         "Apache-2.0",

@@ -10,15 +10,15 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from engines.contract import ModelRecipe, Options
+from engines.contract import HubFile, ModelRecipe, Options
 from engines.errors import near_names
 from gateway.cli.bars import Bars
 from gateway.cli.options import config_option, json_option, read_config
@@ -96,7 +96,7 @@ def pull(
         _agree(recipe, accept_licence)
         source = store.download(name)
         with _kept_on_failure(source):
-            _fetch(recipe, source, hub, revision)
+            _fetch(recipe, options, source, hub, revision)
             _export(recipe, source, store, options)
         if not keep_download:
             clear_away(Leftover(source, "download", 0))
@@ -205,20 +205,25 @@ def _store(directory: Path | None) -> Store:
     return Store(read_config(directory).settings.data_dir / "models")
 
 
-def _fetch(recipe: ModelRecipe, folder: Path, hub: str, revision: str) -> None:
-    """Bring all files of a recipe into `folder`. Raises HubError and OSError."""
+def _fetch(recipe: ModelRecipe, options: Options, folder: Path, hub: str, revision: str) -> None:
+    """Bring the files into `folder` that the export will want. Raises HubError and OSError."""
     from models import hub as hubs
     from models.pull import Lines, check_room, fetch_all, missing, survey
 
     known = [one.of(os.environ) for one in hubs.HUBS]
     chosen = [one for one in known if hub in ("auto", one.name)]
+    sources = [replace(one, files=tuple(_wanted(one.files, options))) for one in recipe.sources]
     with hubs.make_client() as client, Bars(told_bytes) as bars:
-        wanted = survey(recipe.sources, chosen, known, revision, Lines(client, hubs.Patience(3, time.sleep)))
+        wanted = survey(sources, chosen, known, revision, Lines(client, hubs.Patience(3, time.sleep)))
         left = missing(wanted, folder)
         check_room(left, folder, recipe.bundle_bytes)
         for one in {(fetch.hub, fetch.repository) for fetch in left}:
             click.echo(f"fetching from {one[0].page(one[1])}", err=True)
         fetch_all(left, wanted, folder, Lines(client, hubs.Patience(6, time.sleep)), bars)
+
+
+def _wanted(files: Iterable[HubFile], options: Options) -> Iterator[HubFile]:
+    return (one for one in files if not one.only_for or getattr(options, one.only_for))
 
 
 def _export(recipe: ModelRecipe, source: Path, store: Store, options: Options) -> None:

@@ -136,10 +136,16 @@ def test_an_absolute_path_is_refused(server: StandIn, lines: Lines) -> None:
         survey([HubSource((HubFile("*"),), "a/aux")], only, only, "", lines)
 
 
-def test_two_files_for_one_place_are_refused(server: StandIn, lines: Lines) -> None:
+def test_a_repository_that_has_all_files_needs_no_other(server: StandIn, lines: Lines) -> None:
+    """A mirror may keep in one repository what the recipe knows from several."""
     only = hubs(server)[:1]
-    with pytest.raises(HubError, match=r"two files of the download would be net\.bin"):
-        survey([MAIN, HubSource((HubFile("net.bin"),), "a/main")], only, only, "", lines)
+    server.repositories["a/main"]["cache/codec.bin"] = b"its own"
+    whole = HubSource((HubFile("cache/*", optional=True),), "a/main")
+    wanted = {one.place: one.repository for one in survey([whole, CODEC], only, only, "", lines)}
+    assert wanted == {"cache/codec.bin": "a/main", "cache/config.json": "a/aux"}
+    server.repositories["a/main"]["cache/config.json"] = b"[]"
+    del server.repositories["a/aux"]
+    assert len(survey([whole, CODEC], only, only, "", lines)) == 2
 
 
 def test_all_files_arrive_and_what_is_no_part_of_it_goes(server: StandIn, lines: Lines, tmp_path: Path) -> None:
