@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from redis.asyncio import Redis
-
 from gateway.absent import Absent
 from gateway.limits.buckets import LEASE_US, Correction, Draw, Place, Taken
 from gateway.limits.gcra import Bucket, Level
@@ -164,10 +162,7 @@ class RedisBuckets:
     async def leave(self, owner: str, place: Place) -> None:
         key = self._key(owner, "in-flight")
 
-        async def remove(client: Redis) -> None:
-            await client.zrem(key, place.lease)
-
-        await self._store.call(remove, ASIDE_S, writes=True)
+        await self._store.call(lambda ask: ask("ZREM", key, place.lease), ASIDE_S, writes=True)
 
     def _now(self) -> str | int:
         return self._time_us() if self._time_us else ""

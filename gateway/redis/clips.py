@@ -9,8 +9,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from redis.asyncio import Redis
-
 from gateway.absent import Absent
 from gateway.cache import Clip
 from gateway.redis.store import Store
@@ -32,13 +30,9 @@ class RedisCache:
         if not keys:
             return None
 
-        async def fetch(client: Redis) -> list[Any]:
-            if len(keys) == 1:
-                return [await client.get(self._prefix + keys[0])]
-            return await client.mget([self._prefix + key for key in keys])
-
+        names = [self._prefix + key for key in keys]
         try:
-            values = await self._store.call(fetch)
+            values: list[Any] = await self._store.call(lambda ask: ask("MGET", *names))
         except Absent:
             return None
         for index, (key, value) in enumerate(zip(keys, values, strict=True)):
@@ -56,7 +50,7 @@ class RedisCache:
             value = clip.pack(key)  # not before its turn: what waits is held once, not twice
             try:
                 await self._store.call(
-                    lambda client: client.set(self._prefix + key, value, ex=self._ttl_s), WRITE_S, writes=True
+                    lambda ask: ask("SET", self._prefix + key, value, "EX", self._ttl_s), WRITE_S, writes=True
                 )
             except Absent:
                 return

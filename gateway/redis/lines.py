@@ -13,50 +13,16 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import redis.asyncio
-from redis.asyncio.connection import AbstractConnection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from gateway.configuration.redis_url import read_redis_url
 from gateway.configuration.settings import Redis as Settings
+from gateway.redis.line import OPEN_S, Line
 
 #: lines at the same time: Redis works on one command at once, and a call is short
 MOST_LINES = 16
-#: seconds that connecting, TLS and the greeting may take together
-OPEN_S = 1.0
-#: bytes read at once: a clip in one or two steps instead of in pieces of 32 kB
-READ_BYTES = 262_144
-
-
-class Line:
-    """One connection, and a client of redis-py that speaks over it alone, one command after another."""
-
-    def __init__(self, connection: AbstractConnection) -> None:
-        self._connection = connection
-        self.client = redis.asyncio.Redis(connection_pool=_Single(connection))
-        self._transport: asyncio.WriteTransport | None = None
-
-    async def open(self) -> None:
-        """Connect and greet within OPEN_S. Raises what redis-py raises, or TimeoutError."""
-        try:
-            async with asyncio.timeout(OPEN_S):
-                await self._connection.connect()  # type: ignore[no-untyped-call]
-            assert self._connection._writer is not None
-            self._transport = self._connection._writer.transport
-        except BaseException:
-            await self.close()
-            raise
-
-    async def is_usable(self) -> bool:
-        """Is it open, and silent as it must be between two calls. Does not wait."""
-        return self._connection.is_connected and not await self._connection.can_read()
-
-    async def close(self) -> None:
-        """Drop the connection, and what is not sent yet with it. Does not wait."""
-        if self._transport is not None:
-            self._transport.abort()
-        await self._connection.disconnect(nowait=True)
 
 
 class Lines:
@@ -79,7 +45,7 @@ class Lines:
         """A line for one call; `give` or `discard` it afterwards. Raises the error of an opening that failed."""
         while self._free:
             line = self._free.pop()  # the one used last: the others may grow old and be closed by the server
-            if await line.is_usable():
+            if line.usable:
                 return line
             await self.discard(line)
         waiter: asyncio.Future[Line] = asyncio.get_running_loop().create_future()
@@ -161,14 +127,13 @@ def connecting(settings: Settings, environ: Mapping[str, str]) -> Callable[[], A
         "retry": Retry(NoBackoff(), 0),
         "socket_timeout": None,  # a call has one bound, in `Store.call`; here each read would have one more
         "socket_connect_timeout": OPEN_S,
-        "socket_read_size": READ_BYTES,
         "driver_info": None,  # two commands less at each opening
     }
     if address.path:
         return lambda: UnixDomainSocketConnection(path=address.path, **common)
     common |= {"host": address.host, "port": address.port}
     if not address.tls:
-        return lambda: redis.asyncio.Connection(**common)
+        return lambda: Connection(**common)
     context = ssl.create_default_context(cafile=settings.ca_file)
 
     def connect() -> AbstractConnection:
@@ -177,20 +142,3 @@ def connecting(settings: Settings, environ: Mapping[str, str]) -> Callable[[], A
         return connection
 
     return connect
-
-
-class _Single(ConnectionPool):
-    """What redis-py takes connections from: always the same one, to one command at a time."""
-
-    def __init__(self, connection: AbstractConnection) -> None:
-        super().__init__(protocol=3)
-        self._connection, self._taken = connection, False
-
-    async def get_connection(self, *_: Any, **__: Any) -> AbstractConnection:
-        if self._taken:
-            raise RuntimeError("one call speaks over one line: send commands one after another, or as a pipeline")
-        self._taken = True
-        return self._connection
-
-    async def release(self, connection: AbstractConnection) -> None:
-        self._taken = False

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 
 from gateway.configuration.settings import Redis as Settings
 from gateway.redis.faults import NONSENSE, UNGREETED, Fault, judge
-from gateway.redis.lines import Line, connecting
+from gateway.redis.line import Line
+from gateway.redis.lines import connecting
 
 #: milliseconds after which Redis takes away what a probe has written
 PROBE_MS = 5000
@@ -34,7 +35,7 @@ async def probe(
         return None, of_opening(error)
     try:
         async with asyncio.timeout(within_s):
-            return line, await _try_out(line.client, f"{prefix}probe:{uuid.uuid4().hex}")
+            return line, await _try_out(line, f"{prefix}probe:{uuid.uuid4().hex}")
     except TimeoutError:
         fault = no_answer(within_s)
     except Exception as error:
@@ -60,22 +61,22 @@ async def visit(settings: Settings, environ: Mapping[str, str]) -> Visit:
         return Visit(fault=reason)
     try:
         async with asyncio.timeout(VISIT_S):
-            version = str((await line.client.info("server"))["redis_version"])
-            numbers = tuple(int(part) for part in version.split(".")[:3])
-            return Visit(numbers, await _measure(line.client), reason)
+            version = re.search(r"redis_version:(\d+)\.(\d+)\.(\d+)", (await line.ask("INFO", "server")).decode())
+            numbers = tuple(map(int, version.groups())) if version else ()
+            return Visit(numbers, await _measure(line), reason)
     except Exception as error:
         return Visit(fault=reason or judge(error).reason)
     finally:
         await line.close()
 
 
-async def _measure(client: Redis) -> float:
+async def _measure(line: Line) -> float:
     """Milliseconds that it usually takes to answer."""
     loop = asyncio.get_running_loop()
     taken_s = []
     for _ in range(TIMED):
         began_s = loop.time()
-        await client.ping()
+        await line.ask("PING")
         taken_s.append(loop.time() - began_s)
     return median(taken_s) * 1000
 
@@ -91,15 +92,11 @@ def no_answer(within_s: float) -> Fault:
     return Fault("gone", f"no answer within {within_s * 1000:.0f} ms")
 
 
-async def _try_out(client: Redis, key: str) -> Fault | None:
+async def _try_out(line: Line, key: str) -> Fault | None:
     token = key.encode()
-    pipeline = client.pipeline(transaction=False)
-    pipeline.ping()
-    pipeline.set(key, token, px=PROBE_MS)
-    pipeline.get(key)
-    pipeline.eval("return 1", 0)
-    answers = await pipeline.execute(raise_on_error=False)
+    commands = ("PING",), ("SET", key, token, "PX", PROBE_MS), ("GET", key), ("EVAL", "return 1", 0)
+    answers = await line.ask_all(*commands)
     faults = [judge(answer) for answer in answers if isinstance(answer, Exception)]
     if faults:
         return next((fault for fault in faults if fault.extent == "gone"), Fault("refused", faults[0].reason))
-    return None if answers == [True, True, token, 1] else NONSENSE
+    return None if answers == [b"PONG", b"OK", token, 1] else NONSENSE

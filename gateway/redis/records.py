@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from redis.asyncio import Redis
-
 from gateway.outcomes.records import Packed
 from gateway.redis.store import Store
 
@@ -28,8 +26,5 @@ class RedisRecords:
         await self._set(keys, values, WRITE_S)
 
     async def read(self, request_id: str) -> bytes | None:
-        async def fetch(client: Redis) -> bytes | None:
-            found: Any = await client.get(self._prefix + request_id)
-            return found if isinstance(found, bytes) else None
-
-        return await self._store.call(fetch)
+        found: Any = await self._store.call(lambda ask: ask("GET", self._prefix + request_id))
+        return found if isinstance(found, bytes) else None

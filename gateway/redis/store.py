@@ -19,14 +19,14 @@ from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from gateway.absent import Absent
 from gateway.clock import Clock
 from gateway.configuration.settings import Redis as Settings
 from gateway.redis.faults import Fault, judge
-from gateway.redis.lines import Line, Lines, connecting
+from gateway.redis.line import Ask, Line, Word
+from gateway.redis.lines import Lines, connecting
 from gateway.redis.probe import no_answer, of_opening, probe
 
 logger = logging.getLogger("voxgate.redis")
@@ -68,7 +68,7 @@ class Store:
         self._clock = clock
         self._connect = connecting(settings, environ)
         self._lines = Lines(self._connect, self._no_line)
-        self._calls: set[asyncio.Task[Any]] = set()
+        self._waits: set[Wait] = set()  # of all calls that are under way
         self._probing: asyncio.Task[None] | None = None
         # times on the loop's clock: of the last change, of the last recovery, of the last reply
         self._changed_s = self._well_since_s = self._heard_s = -math.inf
@@ -82,10 +82,13 @@ class Store:
     async def aclose(self) -> None:
         self.state, self.reason = "down", "this gateway is stopping"
         self._changed_s = math.inf  # what calls find out from now on says nothing
-        tasks = [*self._calls, *([self._probing] if self._probing else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.gather(self._probing, return_exceptions=True)
+        for wait in self._waits:
+            wait.end()
+        while self._waits:  # noqa: ASYNC110  # over in a turn or two; an event would cost each call
+            await asyncio.sleep(0)
         await self._lines.aclose()
 
     @contextmanager
@@ -99,9 +102,9 @@ class Store:
             _patience.reset(token)
 
     async def call(
-        self, command: Callable[[Redis], Awaitable[T]], within_s: float | None = None, *, writes: bool = False
+        self, command: Callable[[Ask], Awaitable[T]], within_s: float | None = None, *, writes: bool = False
     ) -> T:
-        """What `command` makes of a client whose commands go over one connection, one after another or as a pipeline.
+        """What `command` makes of the replies to what it asks, all over one connection, one after another.
 
         It waits `within_s` at most; None: what is left of the request's budget, or a budget of its own outside any.
         With `writes` it is not even tried while Redis refuses writes. Raises Absent, and nothing else.
@@ -114,53 +117,39 @@ class Store:
             raise Absent("the request's time for Redis is spent")
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        line: list[Line] = []
-        task = asyncio.create_task(self._run(command, line))
-        self._calls.add(task)
-        task.add_done_callback(self._ended)
+        line: Line | None = None
+        wait = Wait(loop, allowed_s)
+        self._waits.add(wait)
         try:
-            await asyncio.wait((task,), timeout=allowed_s)
-            for _ in range(LAST_TURNS):
-                if task.done():
-                    break
-                await asyncio.sleep(0)
-        finally:
-            task.cancel()  # does nothing to one that is done
-            if patience:
-                patience.left_s -= loop.time() - began_s
-        if not task.done() or task.cancelled():
+            async with wait.timer:
+                line = await self._lines.take()
+                try:
+                    result = await command(line.ask)
+                except BaseException:
+                    await self._lines.discard(line)
+                    raise
+                self._lines.give(line)
+        except Exception as error:
+            self.failed += 1
+            if not wait.timer.expired():
+                raise self._blame(error, began_s) from error
             # with little time left, or behind other calls on all lines, it is not Redis that is late; nor when others
             # heard of it meanwhile: then this reply is a large one, or this process has too much to do
             late = allowed_s > self.budget_s / 2 and (line or not self._lines.all_open)
             if late and self._heard_s <= began_s:
                 self._note(no_answer(allowed_s), began_s)
-            self.failed += 1
-            raise Absent("no answer in time")
-        if error := task.exception():
-            self.failed += 1
-            raise self._blame(error, began_s) from error
+            raise Absent("no answer in time") from None
+        finally:
+            wait.over()
+            self._waits.discard(wait)
+            if patience:
+                patience.left_s -= loop.time() - began_s
         self._heard_s = loop.time()
-        return task.result()
+        return result
 
     def script(self, lua: str) -> Script:
         """A Lua script that runs in Redis as one step."""
         return Script(self, lua)
-
-    async def _run(self, command: Callable[[Redis], Awaitable[T]], taken: list[Line]) -> T:
-        line = await self._lines.take()
-        taken.append(line)
-        try:
-            result = await command(line.client)
-        except BaseException:
-            await self._lines.discard(line)
-            raise
-        self._lines.give(line)
-        return result
-
-    def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._calls.discard(task)
-        if not task.cancelled():
-            task.exception()  # of a call that nobody waits for any more: seen
 
     # --- how it is ---
 
@@ -222,6 +211,31 @@ class Store:
         return fault
 
 
+class Wait:
+    """The time of one call: `async with` its timer, which ends it after so many seconds and LAST_TURNS turns."""
+
+    __slots__ = ("_ends", "_loop", "timer")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        self.timer, self._loop = asyncio.timeout(None), loop
+        self._ends: asyncio.Handle = loop.call_later(seconds, self._take_turn, LAST_TURNS)
+
+    def _take_turn(self, left: int) -> None:
+        if left:
+            self._ends = self._loop.call_soon(self._take_turn, left - 1)
+        else:
+            self.end()
+
+    def end(self) -> None:
+        """End the call now."""
+        if not self.timer.expired():
+            self.timer.reschedule(self._loop.time())
+
+    def over(self) -> None:
+        """The call has ended, in whatever way."""
+        self._ends.cancel()
+
+
 class Script:
     """A Lua script, sent whole only to a Redis that does not know it yet."""
 
@@ -229,15 +243,13 @@ class Script:
         self._store, self._lua = store, lua
         self._sha = hashlib.sha1(lua.encode(), usedforsecurity=False).hexdigest()  # by which Redis names it
 
-    async def __call__(
-        self, keys: Sequence[str | bytes], args: Sequence[str | bytes | int | float], within_s: float | None = None
-    ) -> Any:
+    async def __call__(self, keys: Sequence[str | bytes], args: Sequence[Word], within_s: float | None = None) -> Any:
         """What the script returns. Raises Absent; also, without asking, while Redis refuses writes."""
 
-        async def run(client: Redis) -> Any:
+        async def run(ask: Ask) -> Any:
             try:
-                return await client.evalsha(self._sha, len(keys), *keys, *args)
+                return await ask("EVALSHA", self._sha, len(keys), *keys, *args)
             except NoScriptError:
-                return await client.eval(self._lua, len(keys), *keys, *args)
+                return await ask("EVAL", self._lua, len(keys), *keys, *args)
 
         return await self._store.call(run, within_s, writes=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
 from gateway.absent import Absent
 from gateway.configuration.settings import Redis as Settings
+from gateway.redis.line import Ask
 from gateway.redis.lines import MOST_LINES
 from gateway.redis.probe import visit
 from gateway.redis.store import Store
@@ -23,17 +23,17 @@ MakeStore = Callable[..., Store]
 
 
 async def get(store: Store, key: str, **how: Any) -> Any:
-    return await store.call(lambda client: client.get(key), **how)
+    return await store.call(lambda ask: ask("GET", key), **how)
 
 
 async def put(store: Store, key: str, value: str | bytes = "value") -> Any:
-    return await store.call(lambda client: client.set(key, value), writes=True)
+    return await store.call(lambda ask: ask("SET", key, value), writes=True)
 
 
 async def test_a_call_gives_what_the_command_makes(shared_redis: RedisServer, make_store: MakeStore) -> None:
     store = make_store(shared_redis.url)
     await store.start()
-    assert await put(store, "k", "v") is True
+    assert await put(store, "k", "v") == b"OK"
     assert await get(store, "k") == b"v"
     assert (store.state, store.reason) == ("up", "")
 
@@ -142,8 +142,8 @@ async def test_one_slow_reply_among_quick_ones_is_absent_for_its_call_alone(
     store = make_store(shared_redis.url, budget_ms=50)
     await store.start()
 
-    async def slow(client: Redis) -> Any:
-        return await client.blpop(["nothing"], 5)
+    async def slow(ask: Ask) -> Any:
+        return await ask("BLPOP", "nothing", 5)
 
     late = asyncio.create_task(store.call(slow, within_s=0.5))
     while not late.done():
@@ -160,8 +160,8 @@ async def test_a_request_waits_for_all_its_calls_together(shared_redis: RedisSer
     store = make_store(shared_redis.url, budget_ms=200)
     await store.start()
 
-    async def slow(client: Redis) -> None:
-        await client.ping()
+    async def slow(ask: Ask) -> None:
+        await ask("PING")
         await asyncio.sleep(0.15)
 
     with store.patience():
@@ -195,6 +195,22 @@ async def test_a_reply_that_comes_late_is_never_read_by_another_call(
         await until(lambda: store.state == "up")
         got = await asyncio.gather(*(get(store, f"k{n}", within_s=5) for n in range(40)))
         assert got == [f"v{n}".encode() for n in range(40)]
+
+
+async def test_calls_under_way_are_absent_at_once_when_the_gateway_stops(
+    shared_redis: RedisServer, make_store: MakeStore
+) -> None:
+    store = make_store(shared_redis.url)
+    await store.start()
+    calls = [store.call(lambda ask: ask("BLPOP", "nothing", 60), within_s=60) for _ in range(MOST_LINES + 4)]
+    waiting = [asyncio.create_task(call) for call in calls]
+    async with asyncio.timeout(20):
+        while not store._lines.all_open:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        await store.aclose()
+    assert all(task.done() and isinstance(task.exception(), Absent) for task in waiting)
+    with shared_redis.client() as client:
+        await until(lambda: len(client.client_list()) == 1)
 
 
 async def test_a_full_redis_is_read_and_says_so(make_redis: Callable[..., RedisServer], make_store: MakeStore) -> None:
@@ -309,8 +325,8 @@ async def test_an_answer_of_the_wrong_kind_is_absent_for_this_call_alone(
     with pytest.raises(Absent):
         await get(store, "list")
 
-    async def number(client: Redis) -> int:
-        return int(await client.get("word"))
+    async def number(ask: Ask) -> int:
+        return int(await ask("GET", "word"))
 
     with pytest.raises(Absent):
         await store.call(number)

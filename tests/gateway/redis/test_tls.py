@@ -73,8 +73,8 @@ async def test_a_trusted_certificate_lets_redis_be_used(
     store = make_store(f"rediss://localhost:{tls_port}/0", ca_file=authority.ca_file)
     await store.start()
     assert (store.state, store.reason) == ("up", "")
-    await store.call(lambda client: client.set("k", "v"))
-    assert await store.call(lambda client: client.get("k")) == b"v"
+    await store.call(lambda ask: ask("SET", "k", "v"))
+    assert await store.call(lambda ask: ask("GET", "k")) == b"v"
 
 
 async def test_a_certificate_of_another_authority_or_name_does_not(
