@@ -117,12 +117,13 @@ class Decoder:
         if sequence in self.running:
             self._leave(sequence)
 
-    def latents(self, sequence: Sequence) -> Array:
+    def latents(self, sequence: Sequence, until: int | None = None) -> Array:
         """The states [n, width] that predict the codes that came since this was last asked: of all codes in the end.
+        `until`: of no more codes than these, counted from the first.
 
         They come from a pass of its own (see `LatentPass`), behind the prefix that was run already.
         """
-        new = sequence.codes[sequence._told :]
+        new = sequence.codes[sequence._told : until]
         sequence._told += len(new)
         return self._pass_of(sequence).push(new)
 

@@ -30,9 +30,9 @@ class IndexTtsOptions(Options):
     )
     # 25 is the release's own. Others found the recognised words of 10 steps to be those of 25; each step costs as much.
     steps: Annotated[int, Field(ge=1, le=100, description="of the flow-matching solver; the release takes 25")] = 10
-    cfg: Annotated[float, Field(ge=0, le=5, description="strength of the solver's guidance; 0: none, half the work")] = (
-        0.7
-    )
+    cfg: Annotated[
+        float, Field(ge=0, le=5, description="strength of the solver's guidance; 0: none, half the work")
+    ] = 0.7
     temperature: Annotated[float, Field(ge=0, le=5, description="of sampling; 0: the likeliest code always")] = 0.8
     top_k: Annotated[int, Field(ge=0, description="codes that sampling chooses among; 0: all")] = 30
     top_p: Annotated[float, Field(gt=0, le=1, description="their probability together")] = 0.8
@@ -47,7 +47,8 @@ class IndexTtsOptions(Options):
         int, Field(ge=1, description="text tokens that are spoken in one go; the release's limit is 120")
     ] = 120
     first_segment_tokens: Annotated[
-        int, Field(ge=0, description="about so many tokens make the first segment, so that sound starts early; 0: as all")
+        int,
+        Field(ge=0, description="about so many tokens make the first segment, so that sound starts early; 0: as all"),
     ] = 20
     stream_codes: Annotated[
         int,

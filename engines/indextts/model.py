@@ -1,0 +1,188 @@
+"""IndexTTS-2 as a whole: its networks, loaded from a bundle, and a request's way through them, in small slices of work.
+
+Everything here blocks, and is for one thread. Knows nothing about whose work comes first, nor about HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.contract import AudioChunk, Emotion, Instance, SpeechRequest
+from engines.errors import Unsupported
+from engines.indextts import DEFAULT_SLOTS, bundle_folder, voices_folder
+from engines.indextts.decoding import Decoder, Sequence
+from engines.indextts.emotion import blend
+from engines.indextts.flow import Flow
+from engines.indextts.gpt import Gpt
+from engines.indextts.length_regulator import LengthRegulator
+from engines.indextts.options import IndexTtsOptions
+from engines.indextts.recipe import FORMAT
+from engines.indextts.repertoire import Repertoire
+from engines.indextts.sampling import Sampling
+from engines.indextts.sizes import Sizes
+from engines.indextts.speech import Segment, Speech
+from engines.indextts.tables import Tables
+from engines.indextts.text import Front
+from engines.indextts.vocoder import Vocoder
+from engines.indextts.voicing import Acoustics, Piece, Voicing
+from models.bundle import Bundle
+from models.session import open_session
+
+Array = NDArray[np.float32]
+
+#: rows of the voice before the text: what the release's perceiver gives, and two for the speed
+_CONDITIONING_ROWS = 34
+#: silence between two segments, as the release has it
+PAUSE_S = 0.2
+#: what is faded out before it and in behind it, so that no seam clicks
+FADE_S = 0.004
+
+
+class ReadsEmotion(Protocol):
+    """Finds out what a text says of an emotion."""
+
+    def weights(self, text: str) -> tuple[float, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class IndexTts:
+    """model = IndexTts.load(instance, options)"""
+
+    options: IndexTtsOptions
+    sample_rate: int
+    tables: Tables
+    gpt: Gpt
+    decoder: Decoder
+    acoustics: Acoustics
+    front: Front
+    emotion_text: ReadsEmotion | None  # None: its files are not there
+    voices: Repertoire
+
+    @classmethod
+    def load(cls, instance: Instance, options: IndexTtsOptions) -> Self:
+        """Raises ValueError (BundleError, SessionError, CheckpointError) that says what to do."""
+        bundle = Bundle.read(bundle_folder(instance, options))
+        bundle.require_format(FORMAT)
+        folder, sizes, tables = bundle.folder, Sizes.of_json(bundle.sizes), Tables.read(bundle.folder)
+        threads = None if options.threads == "auto" else options.threads
+        gpt = Gpt(folder, sizes, tables, threads)
+        rows = options.beams * max(options.rows, instance.slots or DEFAULT_SLOTS)
+        acoustics = Acoustics(
+            tables,
+            LengthRegulator(open_session(folder / "length_regulator.onnx", threads)),
+            Flow(open_session(folder / "estimator.onnx", threads)),
+            Vocoder(open_session(folder / "vocoder.onnx", threads), sizes.vocoder),
+            frames_per_s=sizes.mel.sample_rate / sizes.mel.hop,
+            steps=options.steps,
+            cfg=options.cfg,
+        )
+        return cls(
+            options,
+            sizes.mel.sample_rate,
+            tables,
+            gpt,
+            Decoder(gpt, rows, len(tables.text_position) + len(tables.mel_position) + _CONDITIONING_ROWS),
+            acoustics,
+            Front(folder / "bpe.model"),
+            None,
+            Repertoire(voices_folder(instance), bundle.version),
+        )
+
+    @property
+    def room(self) -> int:
+        return self.decoder.room // self.options.beams
+
+    def prepare(self, speech: Speech) -> None:
+        """Find the voice, its emotion and the segments. Raises SpeechError."""
+        request = speech.request
+        voice = self.voices.voice(request.voice)
+        emotion = self._emotion_of(request)
+        borrowed = self.voices.voice(emotion.voice) if emotion and emotion.voice else None
+        conditioning = voice.conditioning(blend(voice, emotion, borrowed), self.tables.speed_embedding)
+        longest = min(self.options.max_segment_tokens, len(self.tables.text_position) - 2)
+        segments = self.front.segments(request.text, longest, self.options.first_segment_tokens, request.language)
+        # numbers that have nothing to do with each other, however near the seeds of two requests are
+        seeds = np.random.SeedSequence(speech.seed).generate_state(len(segments), np.uint64)
+        speech.segments = [
+            Segment(
+                number,
+                self.gpt.prefix(conditioning, ids),
+                int(seed),
+                speech.max_codes,
+                first_codes=0 if number else self.options.stream_codes,
+            )
+            for number, (ids, seed) in enumerate(zip(segments, seeds, strict=True))
+        ]
+        speech.voice = voice
+
+    def begin(self, segment: Segment) -> None:
+        options = self.options
+        sampling = Sampling(
+            temperature=options.temperature,
+            top_k=options.top_k,
+            top_p=options.top_p,
+            repetition_penalty=options.repetition_penalty,
+            beams=options.beams,
+            max_codes=segment.max_codes,
+        )
+        segment.sequence = self.decoder.add(segment.prefix, sampling, segment.seed)
+
+    def decode(self) -> Iterable[Sequence]:
+        return self.decoder.step()
+
+    def drop(self, sequence: Sequence) -> None:
+        self.decoder.drop(sequence)
+
+    def voice(self, speech: Speech, segment: Segment, piece: Piece) -> Iterator[AudioChunk | None]:
+        """The audio of a piece, with the pause between segments."""
+        assert segment.sequence is not None
+        assert speech.voice is not None
+        if piece.stop == 0:  # nothing was said
+            return
+        if segment.voicing is None:
+            segment.voicing = Voicing(self.acoustics, speech.voice, speech.request.speed, segment.seed)
+        known = piece.stop if piece.last else piece.stop + piece.margin
+        latents = self.decoder.latents(segment.sequence, known)
+        yield None
+        opens = piece.start == 0 and segment.number > 0
+        closes = piece.last and segment.number + 1 < len(speech.segments)
+        held: Array | None = (
+            None  # of a piece that closes: which wave is its last is known when there is no further one
+        )
+        for wave in segment.voicing.speak(piece, segment.sequence.codes[:known], latents):
+            if wave is None or not len(wave):
+                yield None
+                continue
+            if opens:
+                pause = np.zeros(round(PAUSE_S * self.sample_rate), np.float32)
+                wave, opens = np.concatenate([pause, wave * self._ramp(len(wave))]), False
+            if closes:
+                wave, held = held, wave
+            yield None if wave is None else self._chunk(wave)
+        if held is not None:
+            yield self._chunk(held * self._ramp(len(held))[::-1])
+
+    def _emotion_of(self, request: SpeechRequest) -> Emotion | None:
+        """What numbers say goes before what words say. Raises Unsupported for words that nobody here understands."""
+        if not request.instructions:
+            return request.emotion
+        if self.emotion_text is None:
+            raise Unsupported(
+                "this engine follows no instructions: the files of the release's qwen0.6bemo4-merge are not in its "
+                "bundle; say `emotion` instead, or export the bundle with them",
+                param="instructions",
+            )
+        return request.emotion or Emotion(vector=self.emotion_text.weights(request.instructions))
+
+    def _ramp(self, samples: int) -> Array:
+        """Up from 0, and then 1."""
+        rising = np.arange(samples, dtype=np.float32) / (FADE_S * self.sample_rate)
+        return np.asarray(np.minimum(rising, 1), np.float32)
+
+    def _chunk(self, wave: Array) -> AudioChunk:
+        return AudioChunk(np.clip(wave * 32767, -32767, 32767).astype("<i2").tobytes(), self.sample_rate)

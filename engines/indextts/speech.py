@@ -1,0 +1,90 @@
+"""One request on its way through the model: its segments, how far each is decoded, and which piece is to be heard next.
+
+A segment is what the decoder says in one go. Its audio is made in pieces, in order; where a piece ends depends on
+numbers of codes alone, never on time, so that equal requests sound equal whatever else is spoken beside them.
+Knows nothing about networks, threads or who is served first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.contract import AudioChunk, SpeechRequest
+from engines.indextts.decoding import Sequence
+from engines.indextts.outlet import Outlet
+from engines.indextts.voice import VoiceBundle
+from engines.indextts.voicing import Piece, Voicing
+
+#: all pieces before and a piece itself are so many times as long as all before it: the voice's own mel goes through the
+#: solver with each, so that few long ones cost less than many short ones
+GROWTH = 4
+#: of the first piece, the part that must be decoded beyond the end of a piece before that is made: what the last one
+#: has at least, and what each hears of its neighbours
+MARGIN = 0.25
+
+
+@dataclass(slots=True, eq=False)
+class Segment:
+    """A part of the text, said in one go."""
+
+    number: int
+    prefix: NDArray[np.float32]  # [P, D], what the decoder is given
+    seed: int
+    max_codes: int
+    first_codes: int  # codes of the first piece; 0: it is made whole
+    sequence: Sequence | None = None  # in the decoder, or decoded
+    decoded: bool = False
+    voicing: Voicing | None = None  # what the audio of one piece hands on to the next
+    voiced: int = 0  # codes whose audio was made, or is
+
+    def next_piece(self) -> Piece | None:
+        """What can be made now; None while too little is decoded."""
+        if self.sequence is None:
+            return None
+        known, margin = len(self.sequence.codes), max(1, int(self.first_codes * MARGIN))
+        border = self.voiced * GROWTH or self.first_codes
+        if self.first_codes and known >= border + margin:
+            return Piece(self.voiced, border, margin, last=False)
+        return Piece(self.voiced, known, margin, last=True) if self.decoded else None
+
+
+@dataclass(slots=True, eq=False)
+class Speech:
+    """One request. `segments` and `voice` are there once it was prepared."""
+
+    request: SpeechRequest
+    outlet: Outlet
+    seed: int
+    max_codes: int  # of each segment
+    voice: VoiceBundle | None = None
+    segments: list[Segment] = field(default_factory=list)
+    begun: int = 0  # segments that were given to the decoder
+    speaking: int = 0  # number of the segment whose audio is made
+    piece: Piece | None = None  # in hand
+    audio: Iterator[AudioChunk | None] | None = None  # of it, a slice of work at a time
+    heard: bool = False
+    served: int = 0  # when its audio was last worked on, as the schedule counts
+
+    @property
+    def prepared(self) -> bool:
+        return self.voice is not None
+
+    @property
+    def segment(self) -> Segment | None:
+        """The one whose audio comes next; None: all is said, or nothing prepared."""
+        return self.segments[self.speaking] if self.speaking < len(self.segments) else None
+
+    @property
+    def waits_for_codes(self) -> bool:
+        """Its listener has heard nothing yet, and only the decoder can change that."""
+        return not self.heard and self.audio is None and self.segment is not None and self.segment.next_piece() is None
+
+    def running(self) -> Iterator[Sequence]:
+        """What of it is in the decoder's batch."""
+        for segment in self.segments[self.speaking : self.begun]:
+            if segment.sequence is not None and not segment.decoded:
+                yield segment.sequence
