@@ -100,7 +100,7 @@ async def _look(gateway: Gateway, own_files: Any) -> Holdings:
         "places": sum(map(len, limiter._own._leases_us.values())),
         "calls by the side": len(limiter._aside),
         "clips being written": len(runtime.cache._writing),
-        "calls to Redis": len(store._calls) + len(lines._waiting) + len(lines._opening) if store and lines else 0,
+        "calls to Redis": len(store._waits) + len(lines._waiting) + len(lines._opening) if store and lines else 0,
         "Redis": store.reason if store else "",
         "tasks": tasks,
         # lines to Redis stay open, as many as were needed at once
