@@ -50,7 +50,7 @@ def test_init_writes_a_configuration_that_is_well(directory: Path) -> None:
     assert (directory / "schema" / "engines.json").is_file()
     checked = run("check", "--config", str(directory))
     assert (checked.exit_code, checked.stderr) == (0, "")
-    assert checked.stdout == "configuration OK: 3 engines, 2 voices, 1 rules\n"
+    assert checked.stdout == "configuration OK: 4 engines, 2 voices, 1 rules\n"
 
 
 def test_init_overwrites_nothing_unless_forced(directory: Path) -> None:
@@ -116,7 +116,7 @@ def test_check_tells_a_program_the_same(directory: Path) -> None:
     assert json.loads(well.stdout) == {
         "ok": True,
         "directory": str(directory),
-        "engines": 3,
+        "engines": 4,
         "voices": 2,
         "rules": 1,
         "problems": [],
@@ -215,12 +215,16 @@ def test_explain_plans_for_a_key_by_its_name(directory: Path) -> None:
 
 def test_explain_answers_for_an_imagined_board(directory: Path, tmp_path: Path) -> None:
     board = tmp_path / "board.json"
-    board.write_text('{"engines": {"espeak": {"state": "down", "reason": "5 faults"}}}')
+    espeak, indextts = {"state": "down", "reason": "5 faults"}, {"state": "not_installed"}
+    board.write_text(json.dumps({"engines": {"espeak": espeak, "indextts": indextts}}))
     told = run("explain", "Hi", "--json", "--board", str(board), "--config", str(directory))
     assert told.exit_code == 1
     plan = json.loads(told.stdout)
     assert plan["steps"] == []
-    assert [(skip["engine"], skip["code"]) for skip in plan["skipped"]] == [("espeak", "down")]
+    assert [(skip["engine"], skip["code"]) for skip in plan["skipped"]] == [
+        ("indextts", "not_installed"),
+        ("espeak", "down"),
+    ]
 
 
 @pytest.mark.parametrize(
