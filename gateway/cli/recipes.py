@@ -76,23 +76,28 @@ def export_options(recipe: ModelRecipe, given: Mapping[str, Any]) -> Options:
 
 
 def _options() -> Iterator[click.Option]:
-    """A command line option for each option of each recipe; those of one name are one option, of the first's kind."""
-    made: dict[str, click.Option] = {}
+    """A command line option for each name that recipes have an option of; what it may be is what any of them takes."""
+    named: dict[str, dict[str, FieldInfo]] = {}
     for one in offered().values():
         for name, field in one.recipe.options.model_fields.items():
-            made.setdefault(name, _option(name, field, one.recipe.name))
-    yield from made.values()
+            named.setdefault(name, {})[one.recipe.name] = field
+    return (_option(name, fields) for name, fields in named.items())
 
 
-def _option(name: str, field: FieldInfo, model: str) -> click.Option:
-    flag = name.replace("_", "-")
-    about = f"{(field.description or 'see the documentation').capitalize()} ({model})."
-    if field.annotation is bool:
-        # absent is None, so that only what was said reaches the recipe
-        if field.default is True:
-            return click.Option([f"--without-{flag}", name], flag_value=False, default=None, help=about)
-        return click.Option([f"--{flag}", name], flag_value=True, default=None, help=about)
-    choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
-    kind = click.Choice([str(one) for one in choices]) if choices else click.STRING
-    default = f" Default: {field.default}." if not field.is_required() else ""
-    return click.Option([f"--{flag}", name], type=kind, default=None, help=about + default)
+def _option(name: str, fields: Mapping[str, FieldInfo]) -> click.Option:
+    """`fields`: by model. Not given is None, so that only what was said reaches the recipe."""
+    flag, some = name.replace("_", "-"), list(fields.values())
+    about = "; ".join(f"{field.description or 'see the documentation'} ({model})" for model, field in fields.items())
+    if all(field.annotation is bool for field in some):
+        if all(field.default is True for field in some):
+            return click.Option([f"--without-{flag}", name], flag_value=False, default=None, help=f"Leave out {about}.")
+        return click.Option([f"--{flag}", name], flag_value=True, default=None, help=_sentence(about))
+    choices = [get_args(field.annotation) if get_origin(field.annotation) is Literal else () for field in some]
+    every = dict.fromkeys(str(one) for group in choices for one in group)
+    return click.Option(
+        [f"--{flag}", name], type=click.Choice(list(every)) if all(choices) else click.STRING, help=_sentence(about)
+    )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
