@@ -24,6 +24,7 @@ COMMANDS = {
     "explain": "Show the plan for a text, with the reason for each step and skip.",
     "simulate": "Replay recorded requests against other policies and show what changes.",
     "models": "Fetch models, make bundles of them, list, verify and remove them.",
+    "voices": "List voices, make one of a recording, verify and remove it.",
     "keys": "Make, list and revoke API keys.",
     "doctor": "Look at machine, installation and configuration.",
     "engines": "List engines, write a plugin package, run the conformance kit.",

@@ -22,6 +22,7 @@ from engines.contract import HubFile, ModelRecipe, Options
 from engines.errors import near_names
 from gateway.cli.bars import Bars
 from gateway.cli.options import config_option, json_option, read_config
+from gateway.cli.plainly import plainly
 from gateway.cli.recipes import ExportCommand, Offered, export_options, offered, recipe_of, require_packages
 from models.bundle import Bundle
 from models.room import taken_bytes, told_bytes
@@ -88,7 +89,7 @@ def pull(
     options = export_options(recipe, given)
     require_packages(recipe)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does
-    with _plainly(), store.working(name):
+    with plainly(), store.working(name):
         there = store.look(name)
         if there.state == "whole" and not force and all(value is None for value in given.values()):
             click.echo(f"{name} {there.version} is there already, in {there.folder}; --force makes it again", err=True)
@@ -118,7 +119,7 @@ def export(name: str, source: Path, directory: Path | None, **given: Any) -> Non
     options = export_options(recipe, given)
     require_packages(recipe)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _plainly(), store.working(name):
+    with plainly(), store.working(name):
         _export(recipe, source, store, options)
 
 
@@ -135,7 +136,7 @@ def export(name: str, source: Path, directory: Path | None, **given: Any) -> Non
 def verify(name: str, source: Path | None, directory: Path | None, as_json: bool) -> None:
     """Check the bundle of model NAME: every file by its digest, and its numbers against the files it was made of."""
     recipe, store = recipe_of(name), _store(directory)
-    with _plainly():
+    with plainly():
         if source is None and (downloaded := store.download(name)).is_dir():
             source = downloaded
         with Bars() as bars:
@@ -165,7 +166,7 @@ def verify(name: str, source: Path | None, directory: Path | None, as_json: bool
 def rm(name: str, directory: Path | None, force: bool) -> None:
     """Remove the bundle of model NAME, and what was fetched of it."""
     store = _store(directory)
-    with _plainly(), store.working(name):
+    with plainly(), store.working(name):
         if not store.all_of(name):
             there = [one.name for one in store.kept()]
             raise click.ClickException(
@@ -188,7 +189,7 @@ def rm(name: str, directory: Path | None, force: bool) -> None:
 def prune(directory: Path | None, dry_run: bool, as_json: bool) -> None:
     """Remove what nothing reads: bundles replaced or unfinished, parts of downloads, downloads that are bundles now."""
     store = _store(directory)
-    with _plainly(), store.alone():
+    with plainly(), store.alone():
         found = store.leftovers()
         gone = found if dry_run else [clear_away(one) for one in found]
     freed_bytes = sum(one.size_bytes for one in gone)
@@ -249,15 +250,6 @@ def _agree(recipe: ModelRecipe, accepted: bool) -> None:
         raise click.ClickException("read the licence; --accept-licence says that you agree to it")
     if not click.confirm("Do you agree?", err=True):
         raise click.ClickException("nothing was fetched")
-
-
-@contextmanager
-def _plainly() -> Iterator[None]:
-    """What models/ and recipes raise on purpose is one line, without a traceback."""
-    try:
-        yield
-    except ValueError as error:
-        raise click.ClickException(" ".join(str(error).split())) from error
 
 
 @contextmanager

@@ -26,14 +26,10 @@ from tests.engines.indextts.oracle import Oracle
 CHAIN = 5e-3
 
 
-def make(bundle: Bundle, recording: Path, emotion: Path | None = None) -> VoiceBundle:
-    wanted = NewVoice("someone", recording, "a tone generator's", emotion)
-    return Reference(bundle, threads=1).make(wanted, lambda doing, done, whole: None)
-
-
 @pytest.fixture(scope="module")
 def voice(bundle: Bundle, oracle: Oracle) -> VoiceBundle:
-    return make(bundle, oracle.ref_wav)
+    wanted = NewVoice("someone", oracle.ref_wav, "a tone generator's")
+    return Reference(bundle, threads=1).make(wanted, lambda *_: None)
 
 
 @pytest.mark.parametrize(("way", "kept"), [("speaker", "spk_cond_emb"), ("emotion", "emo_cond_emb")])
@@ -87,26 +83,21 @@ def test_emotion_rows_are_those_of_the_nearest_speakers(voice: VoiceBundle, bund
     np.testing.assert_array_equal(voice.emotion_rows, tables.emotion_vectors[rows])
 
 
-def test_a_second_recording_gives_the_emotion_and_nothing_else(
-    bundle: Bundle, voice: VoiceBundle, oracle: Oracle, tmp_path: Path
-) -> None:
-    other = write(tmp_path, speech(oracle, seconds=1.2, pitch=1.3))
-    both, alone = make(bundle, oracle.ref_wav, other), make(bundle, other)
-    np.testing.assert_array_equal(both.emotion, alone.own_emotion)
-    for part in ("cond", "base_emotion", "own_emotion", "style", "mel", "prompt", "emotion_rows"):
-        np.testing.assert_array_equal(getattr(both, part), getattr(voice, part))
-    assert both.provenance.emotion_sha256 == alone.provenance.source_sha256
-
-
-def test_voices_never_mix(bundle: Bundle, voice: VoiceBundle, oracle: Oracle, tmp_path: Path) -> None:
-    """One `Reference` may make many: what it makes of a recording does not depend on those before."""
+def test_recordings_never_mix(bundle: Bundle, voice: VoiceBundle, oracle: Oracle, tmp_path: Path) -> None:
+    """What one `Reference` makes of a recording does not depend on those before; a second recording gives the emotion
+    and nothing else."""
     reference = Reference(bundle, threads=1)
-    other = NewVoice("other", write(tmp_path, speech(oracle, 1.2, 1.3)), "nobody's")
-    made = reference.make(other, lambda *_: None)
-    again = reference.make(NewVoice("someone", oracle.ref_wav, "a tone generator's"), lambda *_: None)
-    for part in ("cond", "emotion", "style", "mel", "prompt"):
-        np.testing.assert_array_equal(getattr(again, part), getattr(voice, part))
-        assert not np.array_equal(getattr(made, part), getattr(voice, part))
+    other = write(tmp_path, speech(oracle, seconds=1.2, pitch=1.3))
+    alone, both = (
+        reference.make(NewVoice("someone", one, "a tone generator's", emotion), lambda *_: None)
+        for one, emotion in ((other, None), (oracle.ref_wav, other))
+    )
+    for part in ("cond", "base_emotion", "own_emotion", "style", "mel", "prompt"):
+        np.testing.assert_array_equal(getattr(both, part), getattr(voice, part))
+        assert not np.array_equal(getattr(alone, part), getattr(voice, part))
+    np.testing.assert_array_equal(both.emotion, alone.own_emotion)
+    assert both.provenance.emotion_sha256 == alone.provenance.source_sha256
+    assert both.provenance.source_sha256 == voice.provenance.source_sha256
 
 
 @pytest.mark.parametrize(
