@@ -19,7 +19,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -27,6 +27,7 @@ from typing import Protocol, runtime_checkable
 from engines.contract import AudioChunk, Engine, EngineInfo, SpeechRequest
 from engines.errors import Busy, DeadlineExceeded, EngineFault, SpeechError
 from engines.slots import Slots
+from gateway.alarm import Alarm
 from gateway.health.line import Visit
 from gateway.health.row import Row
 from gateway.refusals import OutOfTime
@@ -146,7 +147,7 @@ class Breaking(_Around):
 class Timed(_Around):
     """Raises DeadlineExceeded when the first audio, or the next, takes too long.
 
-    Each wait is wrapped on its own, because a timeout held across a `yield` would cancel a slow listener; and
+    Each wait is timed on its own, because a timeout held across a `yield` would cancel a slow listener; and
     time in which the listener does not read is not the engine's. An attempt that got its slot late, or never, was
     Busy, and one whose client had no more time is OutOfTime: neither is the engine's fault. But who waited behind one
     that found the engine mute need not find it out again.
@@ -168,32 +169,33 @@ class Timed(_Around):
         loop, left, limited, visit = asyncio.get_running_loop(), self._left, self._limited, self._visit
         allowed_s = math.inf if visit.begun and visit.alone else self._first_audio_s
         async with aclosing(self.inner.synthesize(request)) as chunks:
-            while True:
-                since_s, timer = loop.time(), asyncio.timeout(None)
-                allow = partial(self._allow, timer, since_s + left.seconds)
-                if visit.begun and not limited.heard:
-                    limited.on_turn = partial(allow, self._first_audio_s)
-                try:
-                    async with timer:
-                        allow(allowed_s)
-                        chunk = await anext(chunks)
-                except StopAsyncIteration:
-                    return
-                except TimeoutError:
-                    if not timer.expired():
-                        raise
-                    raise self._lateness() from None
-                finally:
-                    left.seconds -= loop.time() - since_s
-                yield chunk
-                await asyncio.sleep(0)  # an engine that never waits must not starve the others
-                allowed_s = self._gap_s
+            with closing(Alarm()) as alarm:
+                while True:
+                    since_s = loop.time()
+                    allow = partial(self._allow, alarm, since_s + left.seconds)
+                    if visit.begun and not limited.heard:
+                        limited.on_turn = partial(allow, self._first_audio_s)
+                    try:
+                        with alarm:
+                            allow(allowed_s)
+                            chunk = await anext(chunks)
+                    except StopAsyncIteration:
+                        return
+                    except TimeoutError:
+                        if not alarm.rang:
+                            raise
+                        raise self._lateness() from None
+                    finally:
+                        left.seconds -= loop.time() - since_s
+                    yield chunk
+                    await asyncio.sleep(0)  # an engine that never waits must not starve the others
+                    allowed_s = self._gap_s
 
-    def _allow(self, timer: asyncio.Timeout, until_s: float, allowed_s: float) -> None:
+    def _allow(self, alarm: Alarm, until_s: float, allowed_s: float) -> None:
         """Let the wait take so long from now, but not longer than `until_s`, when the request's time is over."""
         now_s = asyncio.get_running_loop().time()
         self._limit_s, self._last = min(allowed_s, until_s - now_s), until_s - now_s < allowed_s
-        timer.reschedule(None if math.isinf(self._limit_s) else now_s + self._limit_s)
+        alarm.set(now_s + self._limit_s)
 
     def _lateness(self) -> SpeechError:
         row, limited, limit_s = self.of.row, self._limited, self._limit_s
