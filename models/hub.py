@@ -66,11 +66,14 @@ class Hub:
     def of(cls, environ: Mapping[str, str]) -> Hub:
         """The hub as environment variables describe it. Raises HubError for an endpoint that is none."""
         endpoint = (environ.get(cls.endpoint_variable) or cls.home).rstrip("/")
-        parts = urlsplit(endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise HubError(f"{cls.endpoint_variable} is {endpoint!r}: write it as https://HOST")
+        try:
+            url = httpx.URL(endpoint)
+        except httpx.InvalidURL:
+            url = httpx.URL("")
+        if url.scheme not in ("http", "https") or not url.host or url.userinfo or url.query:
+            raise HubError(f"{cls.endpoint_variable} is no address of a hub: write https://HOST, without a user's name")
         token = next((environ[name] for name in cls.token_variables if environ.get(name)), "").strip()
-        if token and parts.scheme == "http" and not _near(parts.hostname):
+        if token and url.scheme == "http" and not _near(url.host):
             raise HubError(
                 f"{cls.endpoint_variable} is {endpoint}: a token would be readable on the way; "
                 f"use https, or unset {cls.token_variables[0]}"

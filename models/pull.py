@@ -132,9 +132,16 @@ def _meant(wanted: Wanted, path: str) -> str:
     return wanted.place + path if wanted.place.endswith("/") else wanted.place or path
 
 
-def missing(fetches: Sequence[Fetch], folder: Path) -> list[Fetch]:
+def missing(fetches: Sequence[Fetch], folder: Path, heard: Heard) -> list[Fetch]:
     """Those of them that are not whole below `folder`; what is there is read to be sure."""
-    return [one for one in fetches if not is_whole(folder / one.place, one.remote)]
+    here = [one for one in fetches if (folder / one.place).is_file()]
+    whole, done, found = sum(one.remote.size_bytes for one in here), 0, []
+    for one in here:
+        heard("reading what is here", done, whole)
+        if is_whole(folder / one.place, one.remote):
+            found.append(one.place)
+        done += one.remote.size_bytes
+    return [one for one in fetches if one.place not in found]
 
 
 def check_room(fetches: Sequence[Fetch], folder: Path, bundle_bytes: int) -> None:

@@ -216,7 +216,7 @@ def _fetch(recipe: ModelRecipe, options: Options, folder: Path, hub: str, revisi
     sources = [replace(one, files=tuple(_wanted(one.files, options))) for one in recipe.sources]
     with hubs.make_client() as client, Bars(told_bytes) as bars:
         wanted = survey(sources, chosen, known, revision, Lines(client, hubs.Patience(3, time.sleep)))
-        left = missing(wanted, folder)
+        left = missing(wanted, folder, bars)
         check_room(left, folder, recipe.bundle_bytes)
         for one in {(fetch.hub, fetch.repository) for fetch in left}:
             click.echo(f"fetching from {one[0].page(one[1])}", err=True)

@@ -58,10 +58,13 @@ def test_addresses_are_quoted(hub: type[Hub]) -> None:
     assert "refs%2Fpr%2F1" in address
 
 
-@pytest.mark.parametrize("endpoint", ["huggingface.co", "ftp://host", "https://"])
+@pytest.mark.parametrize(
+    "endpoint", ["huggingface.co", "ftp://host", "https://", "https://h:port", "https://u:secret@h"]
+)
 def test_an_endpoint_that_is_none_is_said_to_be_so(endpoint: str) -> None:
-    with pytest.raises(HubError, match=r"HF_ENDPOINT is .*https://HOST"):
+    with pytest.raises(HubError, match=r"HF_ENDPOINT is .*https://HOST") as caught:
         HuggingFace.of({"HF_ENDPOINT": endpoint})
+    assert "secret" not in str(caught.value)
 
 
 def test_the_token_is_shown_to_the_hub_alone(server: StandIn, lines: Lines) -> None:

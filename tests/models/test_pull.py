@@ -153,7 +153,7 @@ def test_all_files_arrive_and_what_is_no_part_of_it_goes(server: StandIn, lines:
     (folder / "old").mkdir(parents=True)
     (folder / "old" / "stale.bin").write_bytes(b"of an earlier revision")
     wanted = survey([MAIN, CODEC], only, only, "", lines)
-    fetch_all(missing(wanted, folder), wanted, folder, lines, heard)
+    fetch_all(missing(wanted, folder, heard), wanted, folder, lines, heard)
     files = {one.relative_to(folder).as_posix(): one.read_bytes() for one in folder.rglob("*") if one.is_file()}
     assert files == {
         "net.bin": b"net" * 1000,
@@ -169,12 +169,12 @@ def test_what_is_whole_is_not_fetched_again(server: StandIn, lines: Lines, tmp_p
     server.faults["parts/deep/2.bin"] = [Fault(status=404)]
     wanted = survey([MAIN], only, only, "", lines)
     with pytest.raises(Denied):
-        fetch_all(missing(wanted, tmp_path), wanted, tmp_path, lines, heard)
-    assert [one.place for one in missing(wanted, tmp_path)] == ["parts/deep/2.bin"]
+        fetch_all(missing(wanted, tmp_path, heard), wanted, tmp_path, lines, heard)
+    assert [one.place for one in missing(wanted, tmp_path, heard)] == ["parts/deep/2.bin"]
     server.asked.clear()
-    fetch_all(missing(wanted, tmp_path), wanted, tmp_path, lines, heard)
+    fetch_all(missing(wanted, tmp_path, heard), wanted, tmp_path, lines, heard)
     assert {one.file for one in server.asked} == {"parts/deep/2.bin"}
-    assert missing(wanted, tmp_path) == []
+    assert missing(wanted, tmp_path, heard) == []
 
 
 def test_room_is_made_sure_of_before(
@@ -194,4 +194,4 @@ def test_room_is_made_sure_of_before(
     folder.mkdir(parents=True)
     (folder / "net.bin.part").write_bytes(b"n" * 100)
     check_room(wanted, folder, 100)
-    assert models.pull.missing(wanted, folder) == wanted
+    assert models.pull.missing(wanted, folder, heard) == wanted
