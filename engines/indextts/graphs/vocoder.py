@@ -2,6 +2,8 @@
 
 Upsampling convolutions, behind each a few parallel residual blocks whose periodic activation (snakebeta) runs at twice
 the rate between two low-pass filters, so that it adds no aliases. Knows nothing about streaming or sample rates.
+
+Time is an image's width, [1, channels, 1, samples]: ONNX Runtime has its quick kernels for images only.
 """
 
 from __future__ import annotations
@@ -10,28 +12,33 @@ import numpy as np
 
 from engines.indextts.sizes import Sizes, VocoderSizes
 from models.checkpoint import Tensors
-from models.graph import Array, Graph, Precision
+from models.graph import MICROSOFT, Array, Graph, Precision
+from models.quantize import round_to_outputs
 
-#: keeps the division of the activation finite, as in training
+#: keeps the divisions of the activation finite
 _TINY = 1e-9
+#: convolutions of fewer channels gain nothing by 8 bit: what is saved goes into rounding and moving
+_NARROWEST_INT8 = 32
+_END = np.iinfo(np.int64).max
 
 
 def build(tensors: Tensors, sizes: Sizes, precision: Precision) -> Graph:
     """Input `mel` [1, mels, frames] float32, the logarithms of amplitudes; output `wave` [1, samples] in -1..1."""
-    del precision
-    return _Builder(tensors, sizes.vocoder, sizes.mel.mels).build()
+    return _Builder(tensors, sizes.vocoder, sizes.mel.mels, precision).build()
 
 
 class _Builder:
-    def __init__(self, tensors: Tensors, sizes: VocoderSizes, mels: int) -> None:
+    def __init__(self, tensors: Tensors, sizes: VocoderSizes, mels: int, precision: Precision) -> None:
         self._tensors = tensors
         self._sizes = sizes
         self._mels = mels
+        self._small = precision != "fp32"
         self._graph = Graph("vocoder")
 
     def build(self) -> Graph:
         graph, sizes = self._graph, self._sizes
-        x = self._conv("conv_pre", graph.input("mel", "float32", [1, self._mels, "frames"]), self._mels, sizes.width)
+        mel = graph.reshape(graph.input("mel", "float32", [1, self._mels, "frames"]), 1, self._mels, 1, -1)
+        x = self._conv("conv_pre", mel, self._mels, sizes.width)
         width = sizes.width
         for stage, (rate, kernel) in enumerate(zip(sizes.rates, sizes.kernels, strict=True)):
             x = self._upsampled(f"ups.{stage}.0", x, width, rate, kernel)
@@ -53,17 +60,44 @@ class _Builder:
         direction = f"{name}.weight_v" if f"{name}.weight_v" in self._tensors else f"{name}.weight"
         kernel = self._tensors.shape(direction)[-1]
         weight = self._tensors.take_weight_norm(name, (outputs, inputs, kernel))
+        given = self._tensors.take(f"{name}.bias", (outputs,)) if bias else np.zeros(outputs, np.float32)
         reach = (kernel - 1) * dilation // 2
-        given = self._tensors.take(f"{name}.bias", (outputs,)) if bias else None
-        return self._graph.conv(x, weight, given, pads=[reach, reach], dilations=[dilation])
+        if self._small and min(inputs, outputs) >= _NARROWEST_INT8:
+            return self._product(x, weight, given, dilation, reach)
+        pads = [0, reach, 0, reach]
+        return self._graph.conv(x, weight[:, :, None], given, pads=pads, dilations=[1, dilation])
+
+    def _product(self, x: str, weight: Array, bias: Array, dilation: int, reach: int) -> str:
+        """The same as one product of 8 bit numbers: each sample beside those that its kernel sees. Rounded before it is
+        spread out, because a quarter of the bytes is moved then."""
+        graph = self._graph
+        outputs, inputs, kernel = weight.shape
+        rounded, scale, zero = graph.ops("DynamicQuantizeLinear", x, outputs=3)
+        rows = graph.transpose(rounded, 0, 2, 3, 1)  # [1, 1, samples, channels]
+        padded = graph.op("Pad", rows, graph.constant(np.array([0, 0, reach, 0, 0, 0, reach, 0], np.int64)), zero)
+        seen = [
+            graph.slice(padded, tap * dilation, end if (end := tap * dilation - 2 * reach) else _END, axis=2)
+            for tap in range(kernel)
+        ]
+        flat = weight.transpose(0, 2, 1).reshape(outputs, kernel * inputs)
+        kept, scales = (graph.constant(one) for one in round_to_outputs(flat))
+        factors = [graph.concat(*seen, axis=3), kept, scale, scales, zero, "", graph.constant(bias)]
+        out = graph.op("MatMulIntegerToFloat", *factors, domain=MICROSOFT)
+        return graph.transpose(out, 0, 3, 1, 2)
 
     def _upsampled(self, name: str, x: str, width: int, rate: int, kernel: int) -> str:
         graph = self._graph
-        weight = graph.constant(self._tensors.take_weight_norm(name, (width, width // 2, kernel)))
+        weight = self._tensors.take_weight_norm(name, (width, width // 2, kernel))
         bias = graph.constant(self._tensors.take(f"{name}.bias", (width // 2,)))
         pad = (kernel - rate) // 2
         return graph.op(
-            "ConvTranspose", x, weight, bias, kernel_shape=[kernel], strides=[rate], pads=[pad, kernel - rate - pad]
+            "ConvTranspose",
+            x,
+            graph.constant(weight[:, :, None]),
+            bias,
+            kernel_shape=[1, kernel],
+            strides=[1, rate],
+            pads=[0, pad, 0, kernel - rate - pad],
         )
 
     def _block(self, number: int, x: str, width: int) -> str:
@@ -78,69 +112,72 @@ class _Builder:
         return x
 
     def _activation(self, name: str, x: str, width: int) -> str:
-        """x + sin(alpha x)^2 / beta at twice the rate.
+        """x + sin(a x)^2 / b at twice the rate, back at the rate of x.
 
-        Doubling the rate and halving it again by filters of zeros and every other sample wastes half of the products:
-        both are done in phases instead, even and odd samples side by side as channels.
+        To double a rate by zeros in between, and to halve it by leaving samples out, wastes half of the products. So
+        even and odd samples are kept apart, each with its part of the filters. Written with u = 2 a x at twice the
+        rate, the activation is (u - a/b cos u) / 2a + 1/2b: the factors go into the filters, and the last term behind
+        them, as they keep what is constant. What is left to do at twice the rate are three operations.
         """
         graph, tensors = self._graph, self._tensors.scope(f"{name}.")
         alpha, beta = (self._parameter(tensors.take(f"act.{one}", (width,))) for one in ("alpha", "beta"))
-        x = graph.reshape(x, width, 1, -1)  # channels become rows: all of them go through the same filters
-        phases = up_phases(tensors.take("upsample.filter").ravel())
-        fine = graph.conv(_held(graph, x, *_margins(phases)), phases)
-        sine = graph.op("Sin", graph.mul(fine, graph.constant(alpha.reshape(width, 1, 1))))
-        bent = graph.mul(graph.mul(sine, sine), graph.constant((1 / (beta + _TINY)).reshape(width, 1, 1)))
-        fine = graph.add(fine, bent)
-        phases = down_phases(tensors.take("downsample.lowpass.filter").ravel())
-        before, after = _margins(phases)
-        even, odd = graph.split(fine, [1, 1], axis=1)
-        first, last = graph.slice(even, 0, 1, axis=2), graph.slice(odd, -1, _END, axis=2)
-        left, right = (
-            graph.op("Expand", edge, graph.constant(np.array([width, 2, count], np.int64)))
-            for edge, count in ((first, before), (last, after))
+        up = up_phases(tensors.take("upsample.filter").ravel())
+        down = down_phases(tensors.take("downsample.lowpass.filter").ravel())
+        held = _held(graph, x, up.shape[1] // 2)
+        depth = graph.constant((alpha / beta).reshape(width, 1, 1))
+        fine = []
+        for taps in up:
+            u = self._filtered(held, np.outer(2 * alpha, taps))
+            fine.append(graph.op("Sub", u, graph.mul(graph.op("Cos", u), depth)))
+        # beyond the edges stand the first even and the last odd sample
+        reach = down.shape[1] // 2
+        before = [graph.slice(fine[0], 0, 1, axis=3)] * reach
+        after = [graph.slice(fine[1], -1, _END, axis=3)] * reach
+        even, odd = (graph.concat(*before, one, *after, axis=3) for one in fine)
+        constant = 0.5 / beta * down.sum()
+        return graph.add(
+            self._filtered(even, np.outer(0.5 / alpha, down[0]), constant),
+            self._filtered(odd, np.outer(0.5 / alpha, down[1])),
         )
-        return graph.reshape(graph.conv(graph.concat(left, fine, right, axis=2), phases), 1, width, -1)
+
+    def _filtered(self, x: str, taps: Array, bias: Array | None = None) -> str:
+        """Each channel by its own taps [channels, n], only where all of them see something."""
+        weight = taps[:, None, None].astype(np.float32)
+        return self._graph.conv(x, weight, None if bias is None else bias.astype(np.float32), group=len(taps))
 
     def _parameter(self, kept: Array) -> Array:
-        return np.exp(kept) if self._sizes.log_scale else kept
+        value = np.exp(kept) if self._sizes.log_scale else kept
+        return np.where(value < 0, value - _TINY, value + _TINY)
 
 
 def up_phases(taps: Array) -> Array:
-    """A filter [taps] that doubles the rate, as a convolution [2, 1, n] whose outputs are even and odd samples.
+    """A filter [taps] that doubles the rate as two [2, n] at the rate of its input, for even and odd samples.
 
-    y[m] = 2 sum_j taps[m + pad - 2j] x[j]: with x[i] and j = i + margin, an even sample sees one half of the taps.
+    y[m] = 2 sum_i taps[m + before - 2i] x[i], where `before` centres the filter.
     """
-    count = len(taps)
-    reach = count // 4  # low-rate samples to each side
-    phases = np.zeros((2, 1, 2 * reach + 1), np.float32)
+    before = (len(taps) - 1) // 2
+    reach = len(taps) // 4  # samples to each side
+    phases = np.zeros((2, 2 * reach + 1), np.float32)
     for phase in range(2):
-        for tap in range(count):
-            # sample i of the low rate reaches fine sample m by the tap m - 2i + (count - 1) // 2
-            doubled = phase + (count - 1) // 2 - tap
-            if doubled % 2 == 0:
-                phases[phase, 0, doubled // 2 + reach] = 2 * taps[tap]
+        for tap, value in enumerate(taps):
+            if (doubled := phase + before - tap) % 2 == 0:
+                phases[phase, doubled // 2 + reach] = 2 * value
     return phases
 
 
 def down_phases(taps: Array) -> Array:
-    """A filter [taps] that halves the rate, as a convolution [1, 2, n] over even and odd samples."""
-    count = len(taps)
-    reach = count // 4
-    phases = np.zeros((1, 2, 2 * reach + 1), np.float32)
-    for tap in range(count):
-        offset = tap - (count // 2 - 1)  # fine samples from 2n
-        phases[0, offset % 2, offset // 2 + reach] = taps[tap]
+    """A filter [taps] that halves the rate as two [2, n], for the even and the odd samples of its input.
+
+    y[n] = sum_k taps[k] x[2n + k - before], where `before` centres the filter.
+    """
+    before = len(taps) // 2 - 1
+    reach = len(taps) // 4
+    phases = np.zeros((2, 2 * reach + 1), np.float32)
+    for tap, value in enumerate(taps):
+        phases[(tap - before) % 2, (tap - before) // 2 + reach] = value
     return phases
 
 
-def _margins(phases: Array) -> tuple[int, int]:
-    reach = phases.shape[2] // 2
-    return reach, reach
-
-
-def _held(graph: Graph, x: str, before: int, after: int) -> str:
-    """x with its first and last value held over its edges."""
-    return graph.op("Pad", x, graph.constant(np.array([0, 0, before, 0, 0, after], np.int64)), mode="edge")
-
-
-_END = np.iinfo(np.int64).max
+def _held(graph: Graph, x: str, samples: int) -> str:
+    """x with its first and its last value held over its edges."""
+    return graph.op("Pad", x, graph.constant(np.array([0, 0, 0, samples, 0, 0, 0, samples], np.int64)), mode="edge")

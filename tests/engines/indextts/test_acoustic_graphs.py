@@ -10,7 +10,7 @@ from engines.indextts.layout import Release
 from engines.indextts.length_regulator import LengthRegulator, frames_of
 from engines.indextts.vocoder import Vocoder
 from models.checkpoint import CheckpointError
-from tests.engines.indextts.acoustic import Acoustic, build
+from tests.engines.indextts.acoustic import Acoustic, build, load
 from tests.engines.indextts.oracle import Oracle
 
 
@@ -60,6 +60,13 @@ def test_a_wave_becomes_16_bit_as_officially(acoustic: Acoustic, oracle: Oracle)
     np.testing.assert_allclose(32767 * wave, golden["wav_pcm_float"][0], atol=5e-2)
 
 
+def test_8_bit_weights_stay_close(acoustic: Acoustic, release: Release, oracle: Oracle, tmp_path: Path) -> None:
+    small, wave = load(release, tmp_path, "int8"), oracle.golden("bigvgan")
+    assert distance(solve(small, oracle, 10, 0.7), solve(acoustic, oracle, 10, 0.7)) < 0.1
+    made = Vocoder(small.vocoder, small.sizes.vocoder)(wave["mel_gen"][0])
+    assert 0 < distance(made, wave["wav_gen"][0, 0]) < 0.05
+
+
 @pytest.mark.parametrize("network", ["length_regulator", "estimator", "vocoder"])
 def test_every_tensor_is_taken(release: Release, tmp_path: Path, network: str) -> None:
     tensors = release.tensors(network)  # type: ignore[arg-type]
@@ -79,3 +86,8 @@ def solve(acoustic: Acoustic, oracle: Oracle, steps: int, cfg: float) -> np.ndar
     golden = oracle.golden("cfm")
     mu, ref, style, noise = (golden[name][0] for name in ("mu", "ref_mel", "style", "noise"))
     return Flow(acoustic.estimator).solve(mu, ref, style, noise, steps, cfg)
+
+
+def distance(one: np.ndarray, other: np.ndarray) -> float:
+    """The difference's energy against the other's, as amplitudes."""
+    return float(np.sqrt(np.mean((one - other) ** 2) / np.mean(other**2)))
