@@ -311,7 +311,7 @@ class Speech:
         await self.runtime.outcomes.put(served)
         self.runtime.tell_served(served)
         if self.runtime.served_log is not None:
-            self.runtime.served_log.note(served, self.prepared, self.request, self.snapshot)
+            self.runtime.served_log.note(served, self.prepared, self.snapshot)
 
     # --- small facts ---
 

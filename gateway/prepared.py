@@ -32,13 +32,15 @@ class Decision(NamedTuple):
     keys: list[str]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Prepared:
-    """One request, understood. `spoken` is a digest of all that makes audio sound as it does, but for the engine.
+    """One request, understood; the same object for equal requests, as long as it is remembered.
 
+    `spoken` is a digest of all that makes audio sound as it does, but for the engine.
     `latest` is the decision made last: while nothing changes on the board, an equal request has an equal plan.
     """
 
+    request: ClientRequest
     target: Target
     script: Script
     ask: Ask
@@ -62,7 +64,7 @@ class Preparing:
     def prepare_script(self, request: ClientRequest, script: Script) -> Prepared:
         """The same for a script that is already there; the request's own text is not looked at."""
         target = find_target(request, self.config)
-        return Prepared(target, script, self._ask(request, target, script), self._digest(request, script))
+        return Prepared(request, target, script, self._ask(request, target, script), self._digest(request, script))
 
     def _prepare(self, request: ClientRequest) -> Prepared:
         script = prepare_text(request.input, input_type=request.input_type, language=request.language)

@@ -13,7 +13,7 @@ import msgspec
 from engines.contract import Gender, Markup
 from gateway.prepared import Prepared
 from gateway.record import Attempt, CacheUse, Outcome, Served
-from gateway.request import ClientRequest, Format
+from gateway.request import Format
 from gateway.served_log.seal import Seal
 from policies.types import EngineState, Plan, SkipCode, Snapshot, State
 
@@ -94,9 +94,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str | None = None
 
 
-def asked(prepared: Prepared, request: ClientRequest, seal: Seal) -> Asked:
+def asked(prepared: Prepared, seal: Seal) -> Asked:
     """What a policy may look at of a request; its text only as a sealed hash."""
-    ask = prepared.ask
+    ask, request = prepared.ask, prepared.request
     return Asked(
         chars=ask.chars,
         languages=ask.languages,

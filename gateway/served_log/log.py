@@ -14,15 +14,15 @@ import time
 from collections import deque
 from pathlib import Path
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import msgspec
 
 from gateway.configuration.settings import ServedLog as Settings
 from gateway.prepared import Prepared
 from gateway.record import Served
-from gateway.request import ClientRequest
 from gateway.served_log.file import LogFile
-from gateway.served_log.line import EngineThen, asked, board, line
+from gateway.served_log.line import Asked, EngineThen, asked, board, line
 from gateway.served_log.seal import Seal
 from gateway.served_log.secret import make_secret
 from policies.types import Snapshot
@@ -46,7 +46,6 @@ class Noted(NamedTuple):
 
     served: Served
     prepared: Prepared
-    request: ClientRequest
     snapshot: Snapshot
 
 
@@ -61,6 +60,7 @@ class ServedLog:
         self._thread: threading.Thread | None = None
         self._seal: Seal | None = None
         self._encoder = msgspec.json.Encoder()
+        self._asked: WeakKeyDictionary[Prepared, Asked] = WeakKeyDictionary()  # prompts come again and again
         self._board: tuple[Snapshot | None, dict[str, EngineThen]] = (None, {})  # the latest, and as it is written
         self._turned_away = 0  # by the loop, because the queue was full
         self._lost = 0  # by the thread, because it could not write
@@ -71,10 +71,10 @@ class ServedLog:
         """Lines that were lost so far."""
         return self._turned_away + self._lost
 
-    def note(self, served: Served, prepared: Prepared, request: ClientRequest, snapshot: Snapshot) -> None:
+    def note(self, served: Served, prepared: Prepared, snapshot: Snapshot) -> None:
         """Have a line written about a request that has ended: its record must not change any more. Takes no time."""
         if len(self._queue) < LONGEST_QUEUE:
-            self._queue.append(Noted(served, prepared, request, snapshot))
+            self._queue.append(Noted(served, prepared, snapshot))
         else:
             self._turned_away += 1
 
@@ -117,11 +117,14 @@ class ServedLog:
                 self._succeed()
 
     def _encode(self, noted: Noted, seal: Seal) -> bytes:
-        served, prepared, request, snapshot = noted
+        served, prepared, snapshot = noted
         if self._board[0] is not snapshot:
             self._board = snapshot, board(snapshot)
-        text = request.input if self._texts else None
-        return self._encoder.encode(line(served, asked(prepared, request, seal), self._board[1], text))
+        ask = self._asked.get(prepared)
+        if ask is None:
+            ask = self._asked[prepared] = asked(prepared, seal)
+        text = prepared.request.input if self._texts else None
+        return self._encoder.encode(line(served, ask, self._board[1], text))
 
     def _forget(self) -> int:
         """Empty the queue; returns how many were in it."""

@@ -40,7 +40,7 @@ def noted(config: Config) -> Callable[..., Noted]:
         served.attempts.append(Attempt("espeak", "en-us+f3", 0, 0.0, 0.01, 0.02, 1.5))
         for name, value in fields.items():
             setattr(served, name, value)
-        return Noted(served, prepared, request, snapshot)
+        return Noted(served, prepared, snapshot)
 
     return note
 

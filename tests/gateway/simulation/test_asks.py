@@ -31,7 +31,7 @@ def config() -> Config:
 
 def recorded(request: ClientRequest, config: Config) -> Line:
     served = Served("the id", BEGAN)
-    return line(served, asked(Preparing(config).prepare(request), request, SEAL), board(idle_snapshot(config)), None)
+    return line(served, asked(Preparing(config).prepare(request), SEAL), board(idle_snapshot(config)), None)
 
 
 REQUESTS = [
