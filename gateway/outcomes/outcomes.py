@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import OrderedDict
 from typing import Any, Protocol
@@ -105,6 +106,7 @@ def unpack_outcome(packed: bytes) -> Served:
         raise ValueError("not a record") from error
 
 
+@functools.lru_cache(256)  # each rule has its own
 def _to_plain(value: object) -> Any:
     assert isinstance(value, Terms)
     return value.model_dump()
