@@ -33,6 +33,8 @@ LAST_LINES_S = 2.0
 #: seconds that the thread rests once all are written: to wake it for each line costs more than to make the line
 REST_S = 0.02
 
+_NEEDS_QUOTES = re.compile(r"[\s\"'=\x00-\x1f]").search
+
 
 def write_logs(settings: Log) -> None:
     """Everything to stderr from now on: our own loggers from `level` on, those of libraries from warnings on."""
@@ -98,7 +100,7 @@ def facts_of(record: logging.LogRecord) -> Mapping[str, Any]:
 
 def _quoted(value: object) -> str:
     text = str(value)
-    return repr(text) if re.search(r"[\s\"'=\x00-\x1f]", text) else text
+    return repr(text) if _NEEDS_QUOTES(text) else text
 
 
 def _clean(text: str) -> str:
