@@ -22,7 +22,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, runtime_checkable
 
 from engines.contract import AudioChunk, Engine, EngineInfo, SpeechRequest
 from engines.errors import Busy, DeadlineExceeded, EngineFault, SpeechError
@@ -40,14 +39,9 @@ ENDLESS_S, ENDLESS_S_PER_CHAR = 60.0, 2.0
 FAIR_SHARE = 0.5
 
 
-@runtime_checkable
-class SharedEngine(Protocol):
-    """What an engine has, beside an Engine's own, whose slots others take too: a worker of several gateways."""
-
-    def synthesize_in_turn(
-        self, request: SpeechRequest, waits: Callable[[bool], None]
-    ) -> AsyncGenerator[AudioChunk, None]:
-        """As `synthesize`; calls `waits` with True when others are served first, with False when its turn has come."""
+#: `synthesize_in_turn`, what an engine has whose slots others take too, such as a worker of several gateways: as
+#: `synthesize`; calls what it is given with True when others are served first, with False when its turn has come
+InTurn = Callable[[SpeechRequest, Callable[[bool], None]], AsyncGenerator[AudioChunk, None]]
 
 
 @dataclass(slots=True)
@@ -172,12 +166,12 @@ class Timed(_Around):
             with closing(Alarm()) as alarm:
                 while True:
                     since_s = loop.time()
-                    allow = partial(self._allow, alarm, since_s + left.seconds)
+                    until_s = since_s + left.seconds
                     if visit.begun and not limited.heard:
-                        limited.on_turn = partial(allow, self._first_audio_s)
+                        limited.on_turn = partial(self._allow, alarm, until_s, self._first_audio_s)
                     try:
                         with alarm:
-                            allow(allowed_s)
+                            self._allow(alarm, until_s, allowed_s)
                             chunk = await anext(chunks)
                     except StopAsyncIteration:
                         return
@@ -298,9 +292,8 @@ class Limited(_Around):
             )
 
     def _speech(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
-        if isinstance(self.inner, SharedEngine):
-            return self.inner.synthesize_in_turn(request, self._wait)
-        return self.inner.synthesize(request)
+        in_turn: InTurn | None = getattr(self.inner, "synthesize_in_turn", None)
+        return in_turn(request, self._wait) if in_turn else self.inner.synthesize(request)
 
     def _wait(self, waits: bool) -> None:
         """The attempt waits for others in the engine's own line, or has its turn: the measuring begins anew."""
