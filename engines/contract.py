@@ -250,6 +250,7 @@ class ModelRecipe:
     packages: tuple[str, ...] = ()  # top-level modules that `export` imports, looked for before anything is fetched
     extra: str = ""  # of voxgate, or the distribution, that brings them
     bundle_bytes: int = 0  # about what a bundle takes on disk; 0: unknown
+    format: int = 0  # of the bundles that the engine reads, as their manifest says
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,7 @@ def download(connection: Connection, repository: str, url: str, remote: RemoteFi
             try:
                 _fill(part, connection, repository, url, heard)
             except Unreachable as error:
-                kept = (
-                    f"{part.length} of its {remote.size_bytes} bytes are kept, and the same command goes on from there"
-                )
+                kept = f"{part.length} of its {remote.size_bytes} bytes are kept"
                 raise Unreachable(f"{remote.path}: {error}; {kept}") from error
             problem = part.problem()
         if not problem:

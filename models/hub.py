@@ -250,7 +250,9 @@ class Connection:
                 return Denied(f"{host} shows no certificate that is trusted here: name your own with SSL_CERT_FILE")
             cause = cause.__cause__ or cause.__context__
         reason = " ".join(str(error).split()) or type(error).__name__
-        return Unreachable(f"{self.hub.title} at {host} cannot be reached ({reason}): {self.detour()}")
+        never = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
+        what = f"{self.hub.title} at {host} cannot be reached" if never else f"{self.hub.title} at {host} was cut off"
+        return Unreachable(f"{what} ({reason}): {self.detour()}")
 
     def detour(self) -> str:
         return f"another address of it may be named with {self.hub.endpoint_variable}, or take the other hub with --hub"

@@ -15,7 +15,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +23,7 @@ from models.bundle import MANIFEST, Bundle, BundleError
 from models.download import PART, RECORD
 from models.room import taken_bytes
 
-State = Literal["whole", "damaged", "no bundle"]
+State = Literal["whole", "other format", "damaged", "no bundle"]
 
 
 class StoreError(ValueError):
@@ -32,15 +32,18 @@ class StoreError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A folder among the bundles."""
+    """What there is of a model."""
 
     name: str
     folder: Path
     state: State
-    size_bytes: int
+    size_bytes: int  # of the bundle
+    unfinished_bytes: int  # of exports that were stopped, and bundles that were replaced
+    download_bytes: int
+    part_bytes: int  # among these, of files that are not whole
     version: str = ""
     licence: str = ""
-    problem: str = ""  # why it is not whole, and what to do
+    problem: str = ""  # why the bundle cannot be used, and what to do
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +94,23 @@ class Store:
         """Every folder that has, or could have, the name of a bundle."""
         return [self.look(path.name) for path in self._folders() if not path.name.startswith(".")]
 
-    def look(self, name: str) -> Kept:
-        """What is there under a name; nothing at all is `no bundle`, without a problem and without bytes."""
-        folder = self.bundle(name)
+    def look(self, name: str, format: int | None = None) -> Kept:
+        """What is there under a name. `format`: of bundles that can be used; None: any."""
+        folder, download = self.bundle(name), self.download(name)
+        unfinished_bytes = sum(one.size_bytes for one in self.all_of(name) if one.path not in (folder, download))
+        part_bytes = sum(taken_bytes(one) for one in download.rglob(f"*{PART}"))
+        sizes = taken_bytes(folder), unfinished_bytes, taken_bytes(download), part_bytes
         try:
             bundle = Bundle.read(folder)
         except BundleError as error:
             state: State = "damaged" if (folder / MANIFEST).exists() else "no bundle"
-            return Kept(name, folder, state, taken_bytes(folder), problem=str(error) if folder.exists() else "")
-        return Kept(name, folder, "whole", taken_bytes(folder), bundle.version, bundle.licence)
+            return Kept(name, folder, state, *sizes, problem=str(error) if folder.exists() else "")
+        whole = Kept(name, folder, "whole", *sizes, bundle.version, bundle.licence)
+        try:
+            bundle.require_format(bundle.format if format is None else format)
+        except BundleError as error:
+            return replace(whole, state="other format", problem=str(error))
+        return whole
 
     def remove(self, name: str) -> list[Leftover]:
         """Take away all there is of a model; what was removed. A worker that has the bundle open keeps its pages."""

@@ -94,4 +94,5 @@ RECIPE = ModelRecipe(
     packages=("numpy", "onnx", "onnxruntime", "safetensors"),
     extra="indextts",
     bundle_bytes=5_000_000_000,
+    format=FORMAT,
 )

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from gateway.cli.plainly import plainly
 from gateway.cli.recipes import ExportCommand, Offered, export_options, offered, recipe_of, require_packages
 from models.bundle import Bundle
 from models.room import taken_bytes, told_bytes
-from models.store import Kept, Leftover, Store, clear_away, readers_of
+from models.store import Leftover, Store, clear_away, readers_of
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,7 +41,7 @@ def list_(directory: Path | None, as_json: bool) -> None:
     """List the models that installed engines can use, and all that is on this disk of any."""
     store, known = _store(directory), offered()
     names = dict.fromkeys([*known, *(one.name for one in store.kept())])
-    told = [_told(store, name, known, store.look(name)) for name in names]
+    told = [_told(store, name, known.get(name)) for name in names]
     left = store.leftovers()
     if as_json:
         size_bytes = sum(one.size_bytes for one in left)
@@ -90,7 +90,7 @@ def pull(
     require_packages(recipe)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does
     with plainly(), store.working(name):
-        there = store.look(name)
+        there = store.look(name, recipe.format)
         if there.state == "whole" and not force and all(value is None for value in given.values()):
             click.echo(f"{name} {there.version} is there already, in {there.folder}; --force makes it again", err=True)
             return
@@ -265,27 +265,24 @@ def _kept_on_failure(download: Path) -> Iterator[None]:
         raise ValueError(f"{error}; {kept}" if kept_bytes else str(error)) from error
 
 
-def _told(store: Store, name: str, known: Mapping[str, Offered], kept: Kept) -> dict[str, Any]:
+def _told(store: Store, name: str, offer: Offered | None) -> dict[str, Any]:
     """A model for programs; what is not known is empty."""
-    offer, download = known.get(name), store.download(name)
+    kept = store.look(name, offer.recipe.format if offer else None)
     return {
         "name": name,
-        "state": kept.state,
-        "size_bytes": kept.size_bytes,
-        "download_bytes": taken_bytes(download),
         "engine": offer.kind if offer else "",
-        "version": kept.version,
-        "licence": kept.licence or (offer.recipe.licence if offer else ""),
         "summary": offer.recipe.summary if offer else "",
+        **{field: value for field, value in asdict(kept).items() if field != "name"},
         "folder": str(kept.folder),
-        "problem": kept.problem,
+        "licence": kept.licence or (offer.recipe.licence if offer else ""),
     }
 
 
 def _row(told: dict[str, Any]) -> tuple[str, ...]:
     state, size_bytes = told["state"], told["size_bytes"]
-    if told["download_bytes"]:
-        state += f", {told_bytes(told['download_bytes'])} fetched"
+    for what in ("unfinished", "download"):
+        if told[f"{what}_bytes"]:
+            state += f", {what} {told_bytes(told[f'{what}_bytes'])}"
     size = told_bytes(size_bytes) if size_bytes else "-"
     return (
         told["name"], state, size, told["engine"] or "-", told["version"] or "-", told["licence"] or "-",

@@ -48,6 +48,22 @@ def test_bundles_are_told_with_their_state(store: Store) -> None:
     assert "net.onnx is missing" in store.look("damaged").problem
 
 
+def test_a_bundle_that_this_version_does_not_read_is_told_with_what_mends_it(store: Store) -> None:
+    make(store.bundle("duet"), format=2)
+    assert store.look("duet").state == store.look("duet", 2).state == "whole"
+    older = store.look("duet", 3)
+    assert (older.state, older.version) == ("other format", "1")
+    assert "voxgate models pull duet" in older.problem
+
+
+def test_what_is_not_finished_is_counted(store: Store) -> None:
+    write(store.folder / ".duet.unfinished" / "net.onnx", 7)
+    write(store.download("duet") / "a" / "gpt.pth.part", 20)
+    write(store.download("duet") / "gpt.pth", 300)
+    duet = store.look("duet")
+    assert (duet.size_bytes, duet.unfinished_bytes, duet.download_bytes, duet.part_bytes) == (0, 7, 320, 20)
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a/b", "/etc", "a\0b"])
 def test_a_name_never_leads_out_of_the_folder(store: Store, name: str) -> None:
     for ask in (store.bundle, store.download, store.remove):

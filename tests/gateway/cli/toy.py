@@ -59,6 +59,7 @@ RECIPE = ModelRecipe(
     packages=("json",),
     extra="toy",
     bundle_bytes=1000,
+    format=1,
 )
 KIND = EngineKind("toy", ToneOptions, ToneEngine, "a toy", "CC0-1.0", models=(RECIPE,))
 
