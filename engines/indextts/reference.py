@@ -106,7 +106,8 @@ class Reference:
         session = self._open(f"{FOLDER}/{network}.onnx")
         given = []
         for done, feed in enumerate(feeds, 1):
-            given.append(session.run(None, feed))
+            # copies: what a session gives keeps its memory alive, and all its weights with it
+            given.append([np.array(one) for one in session.run(None, feed)])
             progress(network, done, len(feeds))
         return given
 
