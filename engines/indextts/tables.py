@@ -65,9 +65,10 @@ class Tables:
 
     def write(self, folder: Path) -> None:
         """As `read` reads it."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
-        save_file({one.name: getattr(self, one.name) for one in fields(self)}, folder / NAME)
+        # not its `save_file`, which lets nobody but the owner read what it writes
+        (folder / NAME).write_bytes(save({one.name: getattr(self, one.name) for one in fields(self)}))
 
 
 def _folded(layers: Tensors, width: int) -> tuple[Array, Array]:
