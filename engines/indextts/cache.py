@@ -21,7 +21,7 @@ _STEP = 256
 
 
 class Cache:
-    """Rows of keys and values, in two arrays [rows, heads, positions, head width] per layer.
+    """Rows of keys and values, in two `arrays` [rows, heads, positions, head width] per layer: keys, then values.
 
     Positions that nobody wrote have no memory behind them yet, rows neither: the system lends pages at the first write.
     """
@@ -31,7 +31,9 @@ class Cache:
         self._dtype = np.dtype(dtype)
         self.rows = rows
         self.positions = positions
-        self._arrays = [self._empty() for _ in range(2 * sizes.layers)]
+        self.arrays = [self._empty() for _ in range(2 * sizes.layers)]
+        kinds = [f"{kind}_{layer}" for layer in range(sizes.layers) for kind in ("key", "value")]
+        self._names = [(f"past_{kind}", f"present_{kind}") for kind in kinds]
 
     def _empty(self) -> npt.NDArray[Any]:
         return np.empty((self.rows, self._sizes.heads, self.positions, self._sizes.head_width), self._dtype)
@@ -45,27 +47,28 @@ class Cache:
             self.positions = min(-(-max(positions, 2 * old_positions) // _STEP) * _STEP, most_positions)
         if (self.rows, self.positions) == (old_rows, old_positions):
             return
-        for place, old in enumerate(self._arrays):  # one after the other, so that little is there twice
-            self._arrays[place] = self._empty()
-            self._arrays[place][:old_rows, :, :old_positions] = old
+        for place, old in enumerate(self.arrays):  # one after the other, so that little is there twice
+            self.arrays[place] = self._empty()
+            self.arrays[place][:old_rows, :, :old_positions] = old
 
     def move(self, sources: Sequence[int], rows: Sequence[int], start: int, stop: int) -> None:
         """Write positions from `start` to before `stop` of the rows `sources` to `rows`, all at once."""
         here, there = list(sources), list(rows)
-        for array in self._arrays:
+        for array in self.arrays:
             array[there, :, start:stop] = array[here, :, start:stop]
 
     def part(self, row: int, stop: int, positions: int) -> Self:
         """One row of its own, with room for `positions`, and those before `stop` as they are here."""
         part = type(self)(self._sizes, self._dtype, positions)
-        for new, old in zip(part._arrays, self._arrays, strict=True):
+        for new, old in zip(part.arrays, self.arrays, strict=True):
             new[0, :, :stop] = old[row, :, :stop]
         return part
 
     def bind(self, binding: onnxruntime.IOBinding, first: int, rows: int) -> None:
         """Let a run see `rows` rows from `first` on, and write to them."""
-        for place, array in enumerate(self._arrays):
-            name = f"{('key', 'value')[place % 2]}_{place // 2}"
-            some = array[first : first + rows]
-            binding.bind_input(f"past_{name}", "cpu", 0, some.dtype, some.shape, some.ctypes.data)
-            binding.bind_output(f"present_{name}", "cpu", 0, some.dtype, some.shape, some.ctypes.data)
+        shape = (rows, *self.arrays[0].shape[1:])
+        skipped_bytes = first * self.arrays[0].strides[0]
+        for (past, present), array in zip(self._names, self.arrays, strict=True):
+            begin = array.__array_interface__["data"][0] + skipped_bytes
+            binding.bind_input(past, "cpu", 0, self._dtype, shape, begin)
+            binding.bind_output(present, "cpu", 0, self._dtype, shape, begin)

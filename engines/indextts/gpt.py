@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,18 +21,33 @@ from models.session import open_session
 
 Array = npt.NDArray[np.float32]
 
+#: how keys and values are kept
+Kept = Literal["fp32", "int8"]
 #: the model's graph in a bundle
 NAME = "gpt.onnx"
+#: the same with smaller weights, for single steps alone, which take as long as reading the weights does; few bundles
+#: have it
+STEP_NAME = "gpt_step.onnx"
+
+
+def name_with_cache(name: str, kept: Kept) -> str:
+    """The file of a graph that keeps keys and values so."""
+    return name if kept == "fp32" else name.replace(".onnx", f"_{kept}_cache.onnx")
 
 
 class Gpt:
     """One model in memory. Any thread may use it, several at once, each with caches of its own."""
 
-    def __init__(self, folder: Path, sizes: Sizes, tables: Tables, threads: int | None = None) -> None:
-        """Open the graph of a bundle. Raises SessionError."""
+    def __init__(
+        self, folder: Path, sizes: Sizes, tables: Tables, threads: int | None = None, kv: Kept = "fp32"
+    ) -> None:
+        """Open the graphs of a bundle. Raises SessionError."""
         self.sizes = sizes.gpt
         self._tables = tables
-        self._session = open_session(folder / NAME, threads)
+        self._kept = np.float32 if kv == "fp32" else np.int8
+        self._session = self._stepping = open_session(folder / name_with_cache(NAME, kv), threads)
+        if (folder / STEP_NAME).is_file():
+            self._stepping = open_session(folder / name_with_cache(STEP_NAME, kv), threads)
 
     @property
     def longest(self) -> int:
@@ -58,7 +74,7 @@ class Gpt:
 
     def cache(self, positions: int, rows: int = 1) -> Cache:
         """Room for sequences of this model."""
-        return Cache(self.sizes, np.float32, positions, rows)
+        return Cache(self.sizes, self._kept, positions, rows)
 
     def prefill(self, prefix: Array, cache: Cache, row: int = 0) -> tuple[Array, Array]:
         """Run the prefix [n, width] and the start code into positions 0 to n of a row.
@@ -77,14 +93,15 @@ class Gpt:
         """
         rows, steps, width = embeddings.shape
         hidden, logits = np.empty((rows, steps, width), np.float32), np.empty((rows, self.sizes.codes), np.float32)
-        binding = self._session.io_binding()
+        session = self._stepping if steps == 1 else self._session
+        binding = session.io_binding()
         binding.bind_cpu_input("embeddings", np.ascontiguousarray(embeddings))
         binding.bind_cpu_input("filled", np.asarray(filled, np.int32) - 1)
         binding.bind_cpu_input("longest", np.asarray(max(filled), np.int32))
         cache.bind(binding, first, rows)
         for name, array in (("hidden", hidden), ("logits", logits)):
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-        self._session.run_with_iobinding(binding)
+        session.run_with_iobinding(binding)
         return hidden, logits
 
     def latents(self, prefix: Array, codes: Sequence[int]) -> Array:

@@ -29,7 +29,7 @@ def _same(got, expected):
 
 
 def _keys_and_values(cache, filled):
-    arrays = [array[:, :, :filled] for array in cache._arrays]
+    arrays = [array[:, :, :filled] for array in cache.arrays]
     return np.stack(arrays[::2]), np.stack(arrays[1::2])
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -43,6 +44,9 @@ class Tiny:
 
     gpt: Gpt
     weights: Mapping[str, Array]
+    whole: Any  # sizes of the model, of which only the GPT's are there
+    tables: Tables
+    tensors: Tensors
 
     @property
     def sizes(self) -> GptSizes:
@@ -88,7 +92,8 @@ def make(folder: Path, sizes: GptSizes, seed: int = 0, precision: Precision = "f
     whole = SimpleNamespace(gpt=sizes)
     build(tensors, whole, precision).save(folder / NAME)
     tensors.finish()
-    return Tiny(Gpt(folder, whole, _tables(random, sizes), threads=1), weights)
+    tables = _tables(random, sizes)
+    return Tiny(Gpt(folder, whole, tables, threads=1), weights, whole, tables, tensors)
 
 
 def _random(random: np.random.Generator, name: str, shape: tuple[int, ...]) -> Array:
