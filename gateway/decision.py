@@ -43,6 +43,8 @@ def key_of(engine: str, prepared: Prepared, snapshot: Snapshot, era: Era) -> str
     target, version = prepared.target, info.version if info else ""
     languages = dict.fromkeys(clause.language for clause in prepared.script.clauses)
     voices = [_with_version(target.voice_on(engine, language, info), info) for language in languages]
+    borrowed = [one.voice for language in languages if (one := target.emotion_on(engine, language)) and one.voice]
+    voices += [_with_version(voice, info) for voice in borrowed]
     fingerprint = era.members[engine].fingerprint
     return clip_key(prepared.spoken, f"{fingerprint}\0{version}\0{voices}\0{target.gender}")
 

@@ -105,7 +105,7 @@ class Production:
             markup=self.prepared.script.markup,
             speed=self.request.speed,
             instructions=self.request.instructions,
-            emotion=self.request.emotion,
+            emotion=self.prepared.target.emotion_on(engine, clause.language),
             seed=self.request.seed,
         )
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from engines.contract import EngineInfo, Gender
+from engines.contract import Emotion, EngineInfo, Gender
 from engines.errors import InvalidRequest, near_names
 from gateway.configuration.load import Config
 from gateway.refusals import Forbidden, ModelNotFound
@@ -25,6 +25,8 @@ class Target:
     own_voice: str  # that engine's own voice, when the client named it
     asked: bool
     only: str
+    emotion: Emotion | None = None  # as the client said it
+    emotion_entry: VoiceEntry | None = None  # of the voice that it is borrowed from; None: that is one engine's own
 
     @property
     def gender(self) -> Gender:
@@ -46,15 +48,37 @@ class Target:
             return mapped or ""
         return info.default_voice(language, self.gender) or (self.voice if info.any_voice else "")
 
+    def emotion_on(self, engine: str, language: str) -> Emotion | None:
+        """The emotion with the engine's own name for the voice that it is borrowed from; where the engine lacks that
+        voice, as the client named it."""
+        if self.emotion is None or not self.emotion.voice:
+            return self.emotion
+        if self.emotion_entry is not None:
+            own = self.emotion_entry.on(engine, language)
+        else:
+            prefix, _, name = self.emotion.voice.partition(":")
+            own = name if prefix == engine else None
+        return replace(self.emotion, voice=own) if own else self.emotion
+
 
 def find_target(request: ClientRequest, config: Config) -> Target:
     """Resolve `model` and `voice`. Raises ModelNotFound or InvalidRequest, with near names, and Forbidden."""
     target = _resolve(request, config)
     _check_voice(target.voice, "voice", request, config)
-    if request.emotion and request.emotion.voice:
-        _check_voice(request.emotion.voice, "emotion.voice", request, config)
     _check_engine(target, request)
-    return target
+    return replace(target, emotion=request.emotion, emotion_entry=_resolve_emotion(request, config))
+
+
+def _resolve_emotion(request: ClientRequest, config: Config) -> VoiceEntry | None:
+    """The voice that the emotion is borrowed from; None when there is none, or it is an engine's own."""
+    if request.emotion is None or not request.emotion.voice:
+        return None
+    voice, param = request.emotion.voice, "emotion.voice"
+    _check_voice(voice, param, request, config)
+    prefix, colon, own = voice.partition(":")
+    if colon and own and prefix in config.engines:
+        return None
+    return config.voices.voices[config.voices.resolve(voice, param)]
 
 
 def _resolve(request: ClientRequest, config: Config) -> Target:

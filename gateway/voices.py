@@ -54,10 +54,10 @@ class Voices(BaseModel):
     voices: Annotated[Mapping[Name, VoiceEntry], Field(min_length=1)] = Field(description="name -> voice")
     aliases: Mapping[Name, str] = Field(default_factory=dict, description="other name -> voice")
 
-    def resolve(self, name: str) -> str:
-        """The canonical name behind `name` or an alias. Raises InvalidRequest with near names."""
+    def resolve(self, name: str, param: str = "voice") -> str:
+        """The canonical name behind `name` or an alias. Raises InvalidRequest, for that field, with near names."""
         canonical = self.aliases.get(name, name)
         if canonical in self.voices:
             return canonical
         near = near_names(name, sorted([*self.voices, *self.aliases]))
-        raise InvalidRequest(f"unknown voice {name!r}; {near}", param="voice")
+        raise InvalidRequest(f"unknown voice {name!r}; {near}", param=param)

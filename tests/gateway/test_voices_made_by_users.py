@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from engines.contract import EngineInfo, Voice
-from engines.errors import SpeechError
+from engines.contract import Emotion, EngineInfo, Voice
+from engines.errors import InvalidRequest, SpeechError
 from gateway.pipeline import speak
 from gateway.record import Served
 from gateway.request import ClientRequest
@@ -22,7 +22,7 @@ def cloning(**voices: str) -> EngineInfo:
     return EngineInfo(voices=made, languages=frozenset({"en"}), cloning=True, version="model")
 
 
-async def say(runtime: Runtime, **more: str) -> Served:
+async def say(runtime: Runtime, **more: object) -> Served:
     reply = await speak(ClientRequest("Hello there.", format="pcm", sample_rate=RATE_HZ, **more), runtime, "id")  # type: ignore[arg-type]
     await reply.whole()
     return reply.served
@@ -58,3 +58,31 @@ async def test_a_voice_that_was_made_anew_has_other_clips_and_the_others_keep_th
     learn(runtime, replace(before, voices=cloning(**{"a-voice": "2", "bob": "1"}).voices))
     assert (await say(runtime, voice="a:bob")).cache == "hit"
     assert (await say(runtime, voice="narrator")).cache == "miss"
+
+
+@pytest.mark.parametrize(
+    ("named", "own"),
+    [("narrator", "a-voice"), ("alloy", "a-voice"), ("a:bob", "bob"), ("b:bob", "b:bob"), ("other", "other")],
+)
+async def test_the_voice_of_an_emotion_has_the_engine_s_own_name(bench: Bench, named: str, own: str) -> None:
+    engine = Scripted([chunk()], info=cloning(**{"a-voice": "1", "bob": "1"}))
+    await say(await bench.runtime({"a": engine}), emotion=Emotion(voice=named, alpha=0.5))
+    assert [one.emotion for one in engine.requests] == [Emotion(voice=own, alpha=0.5)]
+
+
+@pytest.mark.parametrize("named", ["narator", "c:bob", "a:"])
+async def test_an_emotion_of_a_voice_that_is_none_is_refused(bench: Bench, named: str) -> None:
+    runtime = await bench.runtime({"a": Scripted([chunk()], info=cloning(bob="1"))})
+    with pytest.raises(InvalidRequest, match="unknown voice") as caught:
+        await say(runtime, emotion=Emotion(voice=named))
+    assert caught.value.param == "emotion.voice"
+
+
+async def test_a_voice_that_lends_its_emotion_and_was_made_anew_has_other_clips(bench: Bench) -> None:
+    before = cloning(**{"a-voice": "1", "bob": "1"})
+    runtime = await bench.runtime({"a": Scripted([chunk()], info=before)})
+    emotion = Emotion(voice="a:bob")
+    await say(runtime, voice="narrator", emotion=emotion)
+    assert (await say(runtime, voice="narrator", emotion=emotion)).cache == "hit"
+    learn(runtime, replace(before, voices=cloning(**{"a-voice": "1", "bob": "2"}).voices))
+    assert (await say(runtime, voice="narrator", emotion=emotion)).cache == "miss"
