@@ -25,7 +25,7 @@ LANGUAGES = ("zh", "en")
 DEFAULT_SLOTS = 4
 LICENCE = "bilibili Model Use License (weights, not open source); Apache-2.0 (engine)"
 #: top-level modules that speaking needs, and what brings them
-_PACKAGES = ("numpy", "onnxruntime", "safetensors", "sentencepiece")
+_PACKAGES = ("numpy", "onnxruntime", "safetensors", "sentencepiece", "wetext")
 _INSTALL = "scripts/install indextts (in a checkout), or: pip install 'voxgate[indextts]'"
 _INSTALL_OPENVINO = "scripts/install openvino (in a checkout), or: pip install 'voxgate[openvino]'"
 

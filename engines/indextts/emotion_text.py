@@ -12,18 +12,21 @@ import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engines.errors import InvalidRequest, Unsupported
 from engines.indextts.emotion import NAMES
-from engines.indextts.graphs.qwen import QwenSizes, build
 from engines.indextts.qwen import Qwen
 from models.bundle import Progress
 from models.checkpoint import CheckpointError, Tensors
-from models.graph import Precision
+
+if TYPE_CHECKING:
+    from models.graph import Precision
 
 Weights = tuple[float, ...]
 
+#: how strongly such weights should count: what the release's README advises for them
+ALPHA_OF_WORDS = 0.6
 #: the model's graph in its folder of a bundle
 NAME = "qwen.onnx"
 #: what lies beside it: all that the tokenizer needs, and the ids that end an answer
@@ -121,6 +124,8 @@ def export_emotion_text(source: Path, folder: Path, precision: Precision, progre
 
     Raises CheckpointError, or ValueError for a model of another design, that says what is wrong.
     """
+    from engines.indextts.graphs.qwen import QwenSizes, build
+
     if not (source / "config.json").is_file():
         return
     weights = sorted(source.glob("*.safetensors"))

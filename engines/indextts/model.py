@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.contract import AudioChunk, Emotion, Instance, SpeechRequest
-from engines.errors import Unsupported
 from engines.indextts import DEFAULT_SLOTS, bundle_folder, voices_folder
 from engines.indextts.decoding import Decoder, Sequence
 from engines.indextts.emotion import blend
+from engines.indextts.emotion_text import ALPHA_OF_WORDS, EmotionText
 from engines.indextts.flow import Flow
 from engines.indextts.gpt import Gpt
 from engines.indextts.length_regulator import LengthRegulator
@@ -43,12 +43,6 @@ PAUSE_S = 0.2
 FADE_S = 0.004
 
 
-class ReadsEmotion(Protocol):
-    """Finds out what a text says of an emotion."""
-
-    def weights(self, text: str) -> tuple[float, ...]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class IndexTts:
     """model = IndexTts.load(instance, options)"""
@@ -60,7 +54,7 @@ class IndexTts:
     decoder: Decoder
     acoustics: Acoustics
     front: Front
-    emotion_text: ReadsEmotion | None  # None: its files are not there
+    emotion_text: EmotionText
     voices: Repertoire
 
     @classmethod
@@ -70,7 +64,7 @@ class IndexTts:
         bundle.require_format(FORMAT)
         folder, sizes, tables = bundle.folder, Sizes.of_json(bundle.sizes), Tables.read(bundle.folder)
         threads = None if options.threads == "auto" else options.threads
-        gpt = Gpt(folder, sizes, tables, threads)
+        gpt = Gpt(folder, sizes, tables, threads, options.kv)
         rows = options.beams * max(options.rows, instance.slots or DEFAULT_SLOTS)
         acoustics = Acoustics(
             tables,
@@ -89,7 +83,7 @@ class IndexTts:
             Decoder(gpt, rows, len(tables.text_position) + len(tables.mel_position) + _CONDITIONING_ROWS),
             acoustics,
             Front(folder / "bpe.model"),
-            None,
+            EmotionText(folder / "emotion_text", threads),
             Repertoire(voices_folder(instance), bundle.version),
         )
 
@@ -169,15 +163,9 @@ class IndexTts:
 
     def _emotion_of(self, request: SpeechRequest) -> Emotion | None:
         """What numbers say goes before what words say. Raises Unsupported for words that nobody here understands."""
-        if not request.instructions:
+        if request.emotion or not request.instructions:
             return request.emotion
-        if self.emotion_text is None:
-            raise Unsupported(
-                "this engine follows no instructions: the files of the release's qwen0.6bemo4-merge are not in its "
-                "bundle; say `emotion` instead, or export the bundle with them",
-                param="instructions",
-            )
-        return request.emotion or Emotion(vector=self.emotion_text.weights(request.instructions))
+        return Emotion(vector=self.emotion_text.weights(request.instructions), alpha=ALPHA_OF_WORDS)
 
     def _ramp(self, samples: int) -> Array:
         """Up from 0, and then 1."""
