@@ -67,7 +67,7 @@ def test_an_extra_that_is_not_there_is_told_with_those_that_are(clone: Path, tmp
     )
     done = run(clone / "scripts" / "install", "nonsense")
     assert done.returncode == 1
-    assert done.stderr == "there is no extra 'nonsense'; there are: core otel test\n"
+    assert done.stderr == "there is no extra 'nonsense'; there are: core indextts openvino otel test\n"
 
 
 def test_without_an_index_it_ends_with_one_line_and_begins_anew_after_a_kill(clone: Path, tmp_path: Path) -> None:
