@@ -26,8 +26,9 @@ EXTERNAL_BYTES = 1024
 #: begin of each weight in the data file, so that it can be mapped and read without copies
 ALIGNMENT_BYTES = 4096
 
-#: how the weights of a linear map are kept: as they are, as 8 bit whole numbers per output, or 4 bit per block
-Precision = Literal["fp32", "int8", "int4"]
+#: how the weights of a linear map are kept: as they are, or as whole numbers of 8 or 4 bit with a scale per output, or
+#: per block of inputs; see `models.quantize`
+Precision = Literal["fp32", "int8", "int8_blocks", "int4"]
 Array = npt.NDArray[Any]
 
 _TYPES = {

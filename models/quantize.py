@@ -7,6 +7,7 @@ Operators: ONNX Runtime's "Contrib Operators", DynamicQuantizeMatMul and MatMulN
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -21,29 +22,30 @@ SMALLEST_BLOCK = 16
 #: MatMulNBits' name for "round activations to int8, per row and block"
 INT8_ACTIVATIONS = 4
 
+Bits = Literal[4, 8]
+_BLOCK_BITS: Mapping[Precision, Bits] = {"int8_blocks": 8, "int4": 4}
+
 
 def quantized_product(graph: Graph, x: str, weight: Array, precision: Precision, bias: Array | None = None) -> str:
     """x @ weight.T + bias for x [..., in], bias [out] and weight [out, in] float32, which is kept as `precision` says.
 
     int8: signed, a scale per output, activations rounded to 8 bit with one scale for the whole of x: the quickest for
-    many rows, and within about 1 % of fp32 per product. int4: blocks of 4 bit, activations rounded per row, so that a
-    row's result does not depend on the others: the quickest for few rows, within about 10 %.
+    many rows where the processor has AMX, and within about 1 % of fp32 per product. int8_blocks: a scale per block of
+    inputs, activations rounded per row, so that a row's result does not depend on the others: as near, and quicker
+    where there is no AMX. int4: such blocks of 4 bit: the quickest for few rows, within about 10 %.
     """
     if precision == "int8":
         kept, scales = round_to_outputs(weight)
         inputs = [x, graph.constant(kept), graph.constant(scales), "", *_constants(graph, bias)]
         return graph.op("DynamicQuantizeMatMul", *inputs, domain=MICROSOFT)
-    if precision == "int4":
-        return block_product(graph, x, weight, 4, bias)
+    if precision in _BLOCK_BITS:
+        return _block_product(graph, x, weight, _BLOCK_BITS[precision], bias)
     raise ValueError(f"no quantised product has the precision {precision!r}")
 
 
-def block_product(
-    graph: Graph, x: str, weight: Array, bits: Literal[4, 8], bias: Array | None = None, block: int = BLOCK
-) -> str:
-    """x @ weight.T + bias with weights in blocks of `block` inputs (a power of two), each with a scale of its own."""
+def _block_product(graph: Graph, x: str, weight: Array, bits: Bits, bias: Array | None) -> str:
     outputs, inputs = weight.shape
-    block = min(block, max(SMALLEST_BLOCK, 1 << (inputs - 1).bit_length()))
+    block = min(BLOCK, max(SMALLEST_BLOCK, 1 << (inputs - 1).bit_length()))
     kept, scales = round_to_blocks(weight, bits, block)
     return graph.op(
         "MatMulNBits",
@@ -71,9 +73,7 @@ def round_to_outputs(weight: Array) -> tuple[npt.NDArray[np.int8], npt.NDArray[n
     return np.ascontiguousarray(np.rint(weight / scales[:, None]).astype(np.int8).T), scales
 
 
-def round_to_blocks(
-    weight: Array, bits: Literal[4, 8], block: int
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
+def round_to_blocks(weight: Array, bits: Bits, block: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
     """weight [out, in] as MatMulNBits keeps it: [out, blocks, bytes], low half byte first, and scales [out, blocks].
 
     The value that is furthest from zero becomes the lowest whole number, so that all 2**bits of them are used.

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.graph import Graph
-from models.quantize import block_product, quantized_product, round_to_blocks, round_to_outputs
+from models.quantize import quantized_product, round_to_blocks, round_to_outputs
 
 SHAPES = [(64, 192), (40, 7), (200, 130), (300, 33)]
 
@@ -26,15 +26,12 @@ def _run(graph: Graph, folder: Path, x: np.ndarray) -> np.ndarray:
 def _graph(kind: str, weight: np.ndarray, bias: np.ndarray | None = None) -> Graph:
     graph = Graph("product")
     x = graph.input("x", "float32", ["batch", "rows", weight.shape[1]])
-    if kind == "8 bit blocks":
-        y = block_product(graph, x, weight, 8, bias)
-    else:
-        y = quantized_product(graph, x, weight, kind, bias)
+    y = quantized_product(graph, x, weight, kind, bias)
     graph.output("y", y, "float32", ["batch", "rows", weight.shape[0]])
     return graph
 
 
-@pytest.mark.parametrize(("kind", "bound"), [("int8", 0.015), ("int4", 0.12), ("8 bit blocks", 0.015)])
+@pytest.mark.parametrize(("kind", "bound"), [("int8", 0.015), ("int4", 0.12), ("int8_blocks", 0.015)])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_quantised_product_is_near_the_plain_one(tmp_path, kind, bound, shape):
     random = np.random.default_rng(1)
@@ -45,7 +42,7 @@ def test_a_quantised_product_is_near_the_plain_one(tmp_path, kind, bound, shape)
     np.testing.assert_allclose(_run(_graph(kind, weight, bias), tmp_path, x), got + bias, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["int4", "8 bit blocks"])
+@pytest.mark.parametrize("kind", ["int4", "int8_blocks"])
 def test_a_row_of_a_product_of_blocks_does_not_depend_on_the_others(tmp_path, kind):
     random = np.random.default_rng(2)
     graph = _graph(kind, random.standard_normal((130, 200), np.float32))

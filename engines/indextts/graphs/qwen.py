@@ -16,7 +16,6 @@ import numpy as np
 from engines.indextts.graphs.parts import range_to
 from models.checkpoint import Tensors
 from models.graph import MICROSOFT, Array, Graph, Precision
-from models.quantize import block_product
 
 _FLOAT, _INT64 = 1, 7  # onnx.TensorProto
 #: rows of the head that are rounded at once, so that the vocabulary's whole table is never there several times
@@ -163,9 +162,7 @@ class _Layer:
 
 
 def _product(graph: Graph, x: str, weight: Array, bias: Array | None, precision: Precision) -> str:
-    if precision == "int8":
-        return block_product(graph, x, weight, 8, bias)
-    return graph.linear(x, weight, bias, precision)
+    return graph.linear(x, weight, bias, "int8_blocks" if precision == "int8" else precision)
 
 
 def _embedded(graph: Graph, table: Array, ids: str, precision: Precision) -> str:
