@@ -25,7 +25,7 @@ def test_pieces_join_into_the_whole_wave(acoustic: Acoustic, mel: np.ndarray, pi
     whole = vocoder(mel)
     joined = np.concatenate(waves)
     assert joined.shape == whole.shape
-    np.testing.assert_allclose(joined, whole, atol=1e-3 * np.abs(whole).max())
+    np.testing.assert_allclose(joined, whole, atol=1e-4 * np.abs(whole).max())
 
 
 def test_a_piece_is_spoken_before_the_next_one_is_asked_for(acoustic: Acoustic, mel: np.ndarray) -> None:
@@ -41,7 +41,7 @@ def test_a_piece_is_spoken_before_the_next_one_is_asked_for(acoustic: Acoustic, 
     stream = vocoder.stream(pieces())  # type: ignore[arg-type]
     first = next(stream)
     assert asked == 1
-    assert len(first) == (100 - reach_frames(acoustic.sizes.vocoder)) * vocoder.samples_per_frame
+    assert len(first) >= (100 - reach_frames(acoustic.sizes.vocoder)) * vocoder.samples_per_frame
 
 
 def test_nothing_to_speak_is_no_wave(acoustic: Acoustic) -> None:
