@@ -30,7 +30,7 @@ from models.room import told_bytes
 engine_option = click.option(
     "--engine", default="", metavar="ENGINE", help="Whose voice it is; default: the only engine that clones voices."
 )
-recording = click.Path(exists=True, dir_okay=False, path_type=Path)
+_RECORDING = click.Path(exists=True, dir_okay=False, path_type=Path)
 #: languages of a voice that a list names; of more it gives the number
 _SHOWN = 3
 
@@ -64,9 +64,9 @@ def list_(directory: Path | None, as_json: bool) -> None:
 
 @command.command()
 @click.argument("name")
-@click.argument("reference", metavar="REF.wav", type=recording)
+@click.argument("reference", metavar="REF.wav", type=_RECORDING)
 @engine_option
-@click.option("--emotion-audio", type=recording, help="A second recording, whose emotion the voice shall have.")
+@click.option("--emotion-audio", type=_RECORDING, help="A second recording, whose emotion the voice shall have.")
 @click.option("--consent", default="", metavar="TEXT", help="Whose voice it is, and with what permission. Needed.")
 @click.option("--licence", default="", metavar="TEXT", help="Of the recording, or how the voice may be used.")
 @click.option("--language", "languages", multiple=True, help="That it speaks, again for each; default: the engine's.")
