@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,11 +81,8 @@ class Bundle:
 
     def check_contents(self, progress: Progress) -> None:
         """Compare every file with its sha256. Raises BundleError that names those that have changed."""
-        whole, done, changed = sum(one.size_bytes for one in self.files), 0, []
-        for file in self.files:
-            digest, done = hash_file(self.folder / file.path, progress, done, whole)
-            if digest != file.sha256:
-                changed.append(file.path)
+        digests = hash_files([self.folder / one.path for one in self.files], "reading the bundle", progress)
+        changed = [one.path for one, digest in zip(self.files, digests, strict=True) if digest != one.sha256]
         if changed:
             raise BundleError(f"{self.folder}: {', '.join(changed)} is damaged; make or fetch the bundle again")
 
@@ -100,19 +96,21 @@ class Bundle:
             raise BundleError(f"{path} {what}; make or fetch the bundle again")
 
 
-def hash_file(path: Path, progress: Progress, done: int = 0, whole: int = 0) -> tuple[str, int]:
-    """A file's sha256, with `done` of `whole` bytes before it, and how many are done then. Raises BundleError."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            whole = whole or os.fstat(file.fileno()).st_size
-            while block := file.read(_BLOCK_BYTES):
-                digest.update(block)
-                done += len(block)
-                progress(f"reading {path.name}", done, whole)
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror}") from error
-    return digest.hexdigest(), done
+def hash_files(paths: Sequence[Path], doing: str, progress: Progress) -> list[str]:
+    """The sha256 of each file; `progress` hears of the bytes of all of them as `doing`. Raises BundleError."""
+    whole, done, digests = sum(path.stat().st_size for path in paths), 0, []
+    for path in paths:
+        digest = hashlib.sha256()
+        try:
+            with path.open("rb") as file:
+                while block := file.read(_BLOCK_BYTES):
+                    digest.update(block)
+                    done += len(block)
+                    progress(doing, done, whole)
+        except OSError as error:
+            raise BundleError(f"{path} cannot be read: {error.strerror}") from error
+        digests.append(digest.hexdigest())
+    return digests
 
 
 def find_bundles(folder: Path) -> Iterator[Bundle | BundleError]:

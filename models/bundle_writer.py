@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from models.bundle import MANIFEST, Bundle, BundleError, BundleFile, Progress, hash_file
+from models.bundle import MANIFEST, Bundle, BundleError, BundleFile, hash_files
 from models.room import free_bytes, taken_bytes, told_bytes
 
 #: inside the hidden folder: what is made, of what, and which stages are done
@@ -28,7 +28,7 @@ class BundleWriter:
     """One bundle in the making.
 
     writer = BundleWriter(folder, {"gpt.pth": sha256, "precision": "int8"})
-    writer.stage("gpt", lambda folder: graph.save(folder / "gpt.onnx"), progress)
+    writer.stage("gpt", lambda folder: graph.save(folder / "gpt.onnx"))
     bundle = writer.finish(name="indextts2", version="2.0-…", licence="…", …)
     """
 
@@ -54,20 +54,20 @@ class BundleWriter:
     def is_done(self, stage: str) -> bool:
         return stage in self._stages
 
-    def stage(self, name: str, make: Callable[[Path], None], progress: Progress) -> None:
+    def stage(self, name: str, make: Callable[[Path], object]) -> None:
         """Let `make` write files below the folder that it is given, unless an earlier try has finished them."""
         if self.is_done(name):
             return
         self._clear_strays()
         make(self.folder)
         made = sorted(one for one in self._strays() if one.is_file())
-        whole, done, files = sum(one.stat().st_size for one in made), 0, []
+        digests = hash_files(made, name, lambda doing, done, whole: None)  # a small part of what making them took
         for path in made:
             _flush(path)
-            begun = done
-            sha256, done = hash_file(path, progress, done, whole)
-            files.append(BundleFile(path.relative_to(self.folder).as_posix(), done - begun, sha256))
-        self._stages[name] = files
+        self._stages[name] = [
+            BundleFile(path.relative_to(self.folder).as_posix(), path.stat().st_size, digest)
+            for path, digest in zip(made, digests, strict=True)
+        ]
         self._write_record()
 
     def finish(

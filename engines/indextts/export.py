@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from engines.contract import Progress
+from engines.indextts.emotion_text import export_emotion_text
 from engines.indextts.graphs import (
     conditioner,
     estimator,
@@ -24,17 +25,19 @@ from engines.indextts.graphs import (
     vocoder,
     w2v_bert,
 )
+from engines.indextts.graphs.small_cache import write_small_caches
 from engines.indextts.layout import Network, Release
 from engines.indextts.recipe import FORMAT, LICENCE, NAME, ExportOptions
 from engines.indextts.sizes import Sizes
 from engines.indextts.tables import Tables
-from models.bundle import Bundle, BundleError, hash_file
+from models.bundle import Bundle, BundleError, hash_files
 from models.bundle_writer import BundleWriter
 from models.checkpoint import Tensors
 from models.graph import Graph, Precision
 
 #: what a weight takes, with its scale and what stays float32 beside it
-_VALUE_BYTES: Mapping[Precision, float] = {"fp32": 4, "int8": 1.2, "int4": 0.7}
+_VALUE_BYTES: Mapping[Precision, float] = {"fp32": 4, "int8": 1.2, "int8_blocks": 1.2, "int4": 0.7}
+_QUANTISED: tuple[Precision, ...] = ("int8", "int8_blocks", "int4")
 #: tokenizer, manifest, and what a graph itself takes
 _BESIDE_BYTES = 4 << 20
 
@@ -49,6 +52,7 @@ class Part:
     own: tuple[str, ...] = ("",)  # what the names begin with of the tensors that are this part's alone
     quantised: Mapping[str, Precision] = field(default_factory=dict)  # the bundle's precision -> this graph's, or fp32
     reference: bool = False  # only making voices needs it
+    bundles: tuple[str, ...] = ("fp32", *_QUANTISED)  # the precisions of bundles that have it
 
     def precision(self, options: ExportOptions) -> Precision:
         return self.quantised.get(options.precision, "fp32")
@@ -65,17 +69,16 @@ def _w2v_bert(release: Release, tensors: Tensors, sizes: Sizes, precision: Preci
     return w2v_bert.build(tensors, sizes, precision, config=release.w2v_bert_config, statistics=statistics)
 
 
+_GPT = ("gpt.", "final_norm.", "mel_head.")
+_INT8: Mapping[str, Precision] = dict.fromkeys(_QUANTISED, "int8")
 # What voices are made with stays fp32 in every bundle: a voice is made once, and heard for as long as it is there.
 PARTS = (
-    Part(
-        "gpt.onnx",
-        "gpt",
-        _plain(gpt.build),
-        ("gpt.", "final_norm.", "mel_head."),
-        {"int8": "int8", "int4": "int4"},
-    ),
+    Part("gpt.onnx", "gpt", _plain(gpt.build), _GPT, {**_INT8, "int8_blocks": "int8_blocks"}),
+    # Many positions at once take as long as their products, where 8 bit is quickest; a single step takes as long as
+    # reading the weights, and so half as long with 4.
+    Part("gpt_step.onnx", "gpt", _plain(gpt.build), _GPT, {"int4": "int4"}, bundles=("int4",)),
     Part("length_regulator.onnx", "length_regulator", _plain(length_regulator.build)),
-    Part("estimator.onnx", "estimator", _plain(estimator.build), quantised={"int8": "int8", "int4": "int8"}),
+    Part("estimator.onnx", "estimator", _plain(estimator.build), quantised=_INT8),
     Part("vocoder.onnx", "vocoder", _plain(vocoder.build)),
     Part("reference/w2v_bert.onnx", "w2v_bert", _w2v_bert, reference=True),
     Part("reference/semantic_codec.onnx", "semantic_codec", _plain(semantic_codec.build), reference=True),
@@ -129,25 +132,22 @@ def export(source: Path, folder: Path, options: ExportOptions, progress: Progres
 
 
 def _write_stages(writer: BundleWriter, release: Release, options: ExportOptions, progress: Progress) -> None:
-    writer.stage("tables", partial(_write_tables, release), progress)
+    writer.stage("tables", partial(_write_tables, release))
     for part in chosen(options):
-        writer.stage(part.file, partial(write, part, release, options, progress), progress)
+        writer.stage(part.file, partial(write, part, release, options, progress))
     if options.reference:
-        writer.stage("preprocessor", partial(_copy_preprocessor, release), progress)
-    if release.emotion_text is not None:
-        from engines.indextts.emotion_text import export_emotion_text
-
-        model = release.emotion_text
+        writer.stage("preprocessor", partial(_copy_preprocessor, release))
+    writer.stage("small caches", partial(_write_small_caches, release, progress))
+    if (model := release.emotion_text) is not None:
+        precision = _INT8.get(options.precision, "fp32")
         writer.stage(
-            "emotion_text",
-            lambda folder: export_emotion_text(model, folder / "emotion_text", "int8", progress),
-            progress,
+            "emotion_text", lambda folder: export_emotion_text(model, folder / "emotion_text", precision, progress)
         )
 
 
 def chosen(options: ExportOptions) -> Iterator[Part]:
     """The graphs that a bundle has."""
-    return (one for one in PARTS if options.reference or not one.reference)
+    return (one for one in PARTS if options.precision in one.bundles and (options.reference or not one.reference))
 
 
 def write(part: Part, release: Release, options: ExportOptions, progress: Progress, folder: Path) -> None:
@@ -181,10 +181,8 @@ def must_be_known(release: Release) -> None:
 def hash_sources(release: Release, progress: Progress) -> dict[str, str]:
     """sha256 of every file of the release that is read, by its path in there. Raises BundleError."""
     paths = sorted({*release.files().values(), *release.emotion_text_files()})
-    whole, done, hashes = sum(one.stat().st_size for one in paths), 0, {}
-    for path in paths:
-        hashes[path.relative_to(release.folder).as_posix()], done = hash_file(path, progress, done, whole)
-    return hashes
+    names = [path.relative_to(release.folder).as_posix() for path in paths]
+    return dict(zip(names, hash_files(paths, "reading the release", progress), strict=True))
 
 
 def version_of(release: Release, sources: Mapping[str, str]) -> str:
@@ -203,7 +201,8 @@ def estimate_bytes(release: Release, options: ExportOptions) -> int:
         for part in chosen(options)
         for one in part.own
     )
-    emotion_text = sum(one.stat().st_size for one in release.emotion_text_files())
+    emotion_text = sum(one.stat().st_size for one in release.emotion_text_files())  # of 16 bit, published
+    emotion_text *= 2 if options.precision == "fp32" else 1
     return _BESIDE_BYTES + 4 * tables + round(graphs) + emotion_text
 
 
@@ -213,6 +212,12 @@ def _write_tables(release: Release, folder: Path) -> None:
         release.tensors("gpt").scope(one).finish()
     release.tensors("gpt_layer").finish()
     shutil.copyfile(release.file("bpe"), folder / "bpe.model")
+
+
+def _write_small_caches(release: Release, progress: Progress, folder: Path) -> None:
+    progress("measuring keys and values", 0, 1)
+    write_small_caches(folder, release.sizes, Tables.read(folder))
+    progress("measuring keys and values", 1, 1)
 
 
 def _copy_preprocessor(release: Release, folder: Path) -> None:

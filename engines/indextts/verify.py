@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from engines.contract import Check, Progress
 from engines.indextts.export import PARTS, Part, hash_sources, write
+from engines.indextts.gpt import NAME, STEP_NAME, name_with_cache
 from engines.indextts.layout import Release
 from engines.indextts.recipe import FORMAT, ExportOptions
 from engines.indextts.tables import Tables
@@ -27,7 +28,7 @@ from models.session import SessionError, open_session
 #: of one computation done twice in float32, relative to the result: sums in another order, and no more
 _EQUAL = 1e-4
 #: what rounding weights (and activations, on the way) may change; random weights, the worst case, gave half of it
-_ROUNDED = {"int8": 0.2, "int4": 0.6}
+_ROUNDED = {"int8": 0.2, "int8_blocks": 0.2, "int4": 0.6}
 #: lengths of a question, by the names that graphs have for what may differ from run to run
 _LENGTHS = {"rows": 1, "frames": 24, "codes": 12, "steps": 6, "capacity": 8}
 
@@ -41,7 +42,7 @@ def verify(folder: Path, source: Path | None, progress: Progress) -> list[Check]
     """
     bundle = Bundle.read(folder)
     bundle.require_format(FORMAT)
-    checks = [_contents(bundle, progress)]
+    checks = [_contents(bundle, progress), *_small_caches(bundle)]
     if source is None:
         return [*checks, _finite_tables(folder), *_finite_networks(bundle, progress)]
     release = Release.find(source, _has_reference(bundle))
@@ -60,6 +61,21 @@ def _contents(bundle: Bundle, progress: Progress) -> Check:
         return Check("files", False, str(error))
     size_bytes = sum(one.size_bytes for one in bundle.files)
     return Check("files", True, f"{len(bundle.files)} files, {told_bytes(size_bytes)}, as the manifest says")
+
+
+def _small_caches(bundle: Bundle) -> Iterator[Check]:
+    """Graphs with keys and values of 8 bit, against the same with those of float32."""
+    there = {one.path for one in bundle.files}
+    for name in (NAME, STEP_NAME):
+        small = name_with_cache(name, "int8")
+        if small in there:
+            try:
+                exact, answer = ask(bundle.folder / name), ask(bundle.folder / small)
+            except SessionError as error:
+                yield Check(small, False, str(error))
+                continue
+            told = {one: exact[one] for one in exact if not one.startswith("present_")}
+            yield _judge(small, _errors(answer, told), _ROUNDED["int8"], f"as {name}")
 
 
 def _finite_tables(folder: Path) -> Check:
@@ -147,7 +163,7 @@ def _made_up(name: str, dtype: str, shape: list[int | str], random: np.random.Ge
     """Noise; what counts or masks is set so that all of it is heard."""
     known = [_LENGTHS[one] if isinstance(one, str) else one for one in shape]
     if name.startswith("past_"):
-        return np.zeros(known, np.float32)
+        return np.zeros(known, np.int8 if dtype == "tensor(int8)" else np.float32)
     if name == "heard":
         return np.ones(known, np.float32)
     if dtype == "tensor(float)":
@@ -178,7 +194,8 @@ def _judge(name: str, errors: Mapping[str, float], limit: float, against: str) -
 
 
 def _parts(bundle: Bundle) -> Iterator[Part]:
-    return (one for one in PARTS if not one.reference or _has_reference(bundle))
+    kept = (one for one in PARTS if bundle.quantisation in one.bundles)
+    return (one for one in kept if not one.reference or _has_reference(bundle))
 
 
 def _has_reference(bundle: Bundle) -> bool:

@@ -32,7 +32,7 @@ def put(name: str, content: bytes = b"weights") -> Callable[[Path], None]:
 
 def write(folder: Path, content: bytes = b"weights", **about: object) -> Bundle:
     writer = BundleWriter(folder, {})
-    writer.stage("net", put("parts/net.onnx", content), ignore)
+    writer.stage("net", put("parts/net.onnx", content))
     return writer.finish(**(ABOUT | about))
 
 
@@ -75,14 +75,14 @@ def test_what_raises_leaves_nothing_that_looks_like_a_bundle_and_finished_stages
         raise KeyboardInterrupt
 
     writer = BundleWriter(tmp_path / "duet", {"net.pth": "ab"})
-    writer.stage("net", put("net.onnx"), ignore)
+    writer.stage("net", put("net.onnx"))
     with pytest.raises(KeyboardInterrupt):
-        writer.stage("more", fail, ignore)
+        writer.stage("more", fail)
     assert list(find_bundles(tmp_path)) == []
     again = BundleWriter(tmp_path / "duet", {"net.pth": "ab"})
     assert again.is_done("net")
-    again.stage("net", fail, ignore)
-    again.stage("more", put("more.onnx"), ignore)
+    again.stage("net", fail)
+    again.stage("more", put("more.onnx"))
     assert [one.path for one in again.finish(**ABOUT).files] == ["net.onnx", "more.onnx"]
     assert sorted(path.name for path in (tmp_path / "duet").iterdir()) == ["manifest.json", "more.onnx", "net.onnx"]
 
@@ -90,14 +90,14 @@ def test_what_raises_leaves_nothing_that_looks_like_a_bundle_and_finished_stages
 @pytest.mark.parametrize("change", ["sources", "file", "record"])
 def test_what_was_left_behind_is_made_anew_when_it_does_not_fit(tmp_path: Path, change: str) -> None:
     left = BundleWriter(tmp_path / "duet", {"net.pth": "ab"})
-    left.stage("net", put("net.onnx"), ignore)
+    left.stage("net", put("net.onnx"))
     if change == "file":
         (left.folder / "net.onnx").write_bytes(b"")
     if change == "record":
         (left.folder / ".stages.json").write_text("[]")
     writer = BundleWriter(tmp_path / "duet", {"net.pth": "cd" if change == "sources" else "ab"})
     assert not writer.is_done("net")
-    writer.stage("net", put("net.onnx", b"new"), ignore)
+    writer.stage("net", put("net.onnx", b"new"))
     assert (writer.finish(**ABOUT).folder / "net.onnx").read_bytes() == b"new"
 
 
@@ -107,8 +107,8 @@ import os, signal
 from pathlib import Path
 from models.bundle_writer import BundleWriter
 writer = BundleWriter(Path({str(tmp_path)!r}) / "duet", {{}})
-writer.stage("net", lambda folder: (folder / "net.onnx").write_bytes(b"weights"), print)
-writer.stage("more", lambda folder: ((folder / "half").write_bytes(b"x"), os.kill(os.getpid(), signal.SIGKILL)), print)
+writer.stage("net", lambda folder: (folder / "net.onnx").write_bytes(b"weights"))
+writer.stage("more", lambda folder: ((folder / "half").write_bytes(b"x"), os.kill(os.getpid(), signal.SIGKILL)))
 """
     root = Path(__file__).parents[2]
     ended = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, timeout=30, check=False)
@@ -172,5 +172,5 @@ def test_a_disk_that_fills_up_meanwhile_is_told_as_it_is(tmp_path: Path) -> None
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        BundleWriter(tmp_path / "duet", {}).stage("net", fail, ignore)
+        BundleWriter(tmp_path / "duet", {}).stage("net", fail)
     assert list(find_bundles(tmp_path)) == []

@@ -54,6 +54,19 @@ def test_the_layout_of_the_fork_gives_the_same_bundle(oracle: Oracle, bundle: Bu
     assert "campplus/campplus_cn_common.bin" in made.sources
 
 
+@pytest.mark.parametrize(
+    ("precision", "graphs"),
+    [("int8", {"gpt.onnx"}), ("int8_blocks", {"gpt.onnx"}), ("int4", {"gpt.onnx", "gpt_step.onnx"})],
+)
+def test_each_precision_has_its_graphs_for_decoding_with_either_kind_of_cache(
+    oracle: Oracle, tmp_path: Path, precision: str, graphs: set[str]
+) -> None:
+    options = ExportOptions.model_validate({"precision": precision, "reference": False})
+    made = export(oracle.checkpoints, tmp_path / "indextts2", options, ignore)
+    cached = {name.replace(".onnx", "_int8_cache.onnx") for name in graphs}
+    assert {name for name in contents(made) if name.startswith("gpt") and name.endswith(".onnx")} == graphs | cached
+
+
 def test_what_only_voices_need_may_be_left_out(oracle: Oracle, bundle: Bundle, tmp_path: Path) -> None:
     folder = linked(oracle.checkpoints, tmp_path / "part", {"hf_cache/w2v-bert-2.0": "elsewhere"})
     options = ExportOptions(precision="fp32", reference=False)
