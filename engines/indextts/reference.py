@@ -100,7 +100,7 @@ class Reference:
             provenance=provenance,
         )
 
-    def _run(self, network: str, feeds: Sequence[dict[str, Array]], progress: Progress) -> list[Sequence[Any]]:
+    def _run(self, network: str, feeds: Sequence[dict[str, Array]], progress: Progress) -> list[list[Any]]:
         """What a network of the reference side gives for each feed. It is in memory for so long."""
         progress(network, 0, len(feeds))
         session = self._open(f"{FOLDER}/{network}.onnx")
@@ -118,7 +118,7 @@ class Reference:
         bands = session.get_inputs()[0].shape[2]
         (style,) = session.run(None, {"frames": speaker_bands(samples, sample_rate, bands)[None]})
         progress("style", 1, 1)
-        return np.asarray(style[0], np.float32)
+        return np.array(style[0], np.float32)
 
     def _regulate(self, semantic: Array, frames: int) -> Array:
         return LengthRegulator(self._open("length_regulator.onnx"))(semantic, frames)
