@@ -8,17 +8,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value. `aim` is the most it should be; None: it has no aim of its own."""
+    """One measured value. `aim` is the most it should be, or the least; None: it has no aim of its own."""
 
     group: str
     name: str
     value: float
     unit: str
     aim: float | None = None
+    least: bool = False
 
     @property
     def met(self) -> bool | None:
-        return None if self.aim is None else self.value <= self.aim
+        if self.aim is None:
+            return None
+        return self.value >= self.aim if self.least else self.value <= self.aim
 
 
 def table(figures: list[Figure]) -> str:
@@ -43,7 +46,7 @@ def shown(value: float) -> str:
 def verdict(figure: Figure) -> str:
     if figure.aim is None:
         return ""
-    return f"aim: at most {shown(figure.aim)}  {'met' if figure.met else 'NOT MET'}"
+    return f"aim: at {'least' if figure.least else 'most'} {shown(figure.aim)}  {'met' if figure.met else 'NOT MET'}"
 
 
 def as_json(figures: list[Figure], conditions: dict[str, object]) -> str:
