@@ -56,8 +56,17 @@ class Bundle:
         try:
             manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             files = tuple(BundleFile(one["path"], one["size_bytes"], one["sha256"]) for one in manifest["files"])
-            about = {one: manifest[one] for one in ("format", "quantisation", "sizes", "sources") if one in manifest}
-            bundle = cls(folder, manifest["name"], manifest["version"], manifest["licence"], files, **about)
+            bundle = cls(
+                folder,
+                manifest["name"],
+                manifest["version"],
+                manifest["licence"],
+                files,
+                int(manifest.get("format", 0)),
+                manifest.get("quantisation", ""),
+                dict(manifest.get("sizes", {})),
+                dict(manifest.get("sources", {})),
+            )
         except FileNotFoundError:
             raise BundleError(
                 f"{folder} has no {MANIFEST}: it is unfinished or no bundle; make or fetch it again"

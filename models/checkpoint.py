@@ -46,8 +46,14 @@ _SAFETENSORS = {
     "U8": "u1",
     "BOOL": "?",
 }
-#: names of dtypes and the like that training leaves beside the tensors; they are read as words
-_WORDS = frozenset({"float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"})
+#: what training leaves beside the tensors: dtypes, devices, single numbers of numpy. They are passed over, unmade
+_PASSED_OVER = frozenset(
+    {
+        *(f"torch.{name}" for name in ("float64", "float32", "float16", "bfloat16", "int64", "int32", "uint8", "bool")),
+        *("torch.device", "torch.Size", "numpy.dtype", "_codecs.encode"),
+        *("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"),
+    }
+)
 #: bytes of a zip's local header before the name
 _LOCAL_HEADER = 30
 #: what a pickle begins with that is not inside a zip: PyTorch before 1.6
@@ -203,6 +209,19 @@ def _offset_bytes(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> int:
     return offset_bytes
 
 
+class _PassedOver:
+    """Stands for something that is no tensor, whatever it is made of or told to be."""
+
+    def __new__(cls, *_: object) -> _PassedOver:
+        return object.__new__(cls)
+
+    def __init__(self, *_: object) -> None:
+        """Nothing is made of it."""
+
+    def __setstate__(self, state: object) -> None:
+        """Nor kept."""
+
+
 class _Reader(pickle.Unpickler):
     """Rebuilds tensors as `Stored`, and refuses every name beyond those that a file of tensors needs."""
 
@@ -217,12 +236,12 @@ class _Reader(pickle.Unpickler):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return self._tensor
-        if (module, name) in (("torch._utils", "_rebuild_parameter"), ("torch", "device")):
-            return lambda first, *_: first
-        if (module, name) == ("torch", "Size"):
-            return tuple
-        if module == "torch" and (name in _STORAGES or name in _WORDS):
-            return _STORAGES.get(name, name)
+        if (module, name) == ("torch._utils", "_rebuild_parameter"):
+            return lambda stored, *_: stored
+        if module == "torch" and name in _STORAGES:
+            return _STORAGES[name]
+        if f"{module}.{name}" in _PASSED_OVER:
+            return _PassedOver
         raise CheckpointError(f"{self._path} asks for {module}.{name}, which is no tensor: it is not read")
 
     def persistent_load(self, pid: Any) -> _Storage:

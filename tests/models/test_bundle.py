@@ -35,7 +35,14 @@ def test_a_file_of_another_size_or_none_is_named(tmp_path: Path) -> None:
         Bundle.read(folder)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"files": 3}', '{"files": [{}]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", "{}", '{"files": 3}', '{"files": [{}]}'),
+        '{"name": "duet", "version": "1", "licence": "", "files": [], "format": "newest"}',
+        '{"name": "duet", "version": "1", "licence": "", "files": [], "sizes": 3}',
+    ],
+)
 def test_a_damaged_manifest_is_said_to_be_so(tmp_path: Path, text: str) -> None:
     folder = make(tmp_path / "duet")
     (folder / "manifest.json").write_text(text)

@@ -178,11 +178,12 @@ def test_nonsense_in_a_safetensors_header_is_refused(tmp_path: Path, entry: obje
 
 
 def test_what_training_leaves_beside_the_tensors_is_passed_over(tmp_path: Path) -> None:
+    kind = State(Call(Global("numpy", "dtype"), ("f8", False, True)), (3, "<", None))
     beside = {
         "device": Call(Global("torch", "device"), ("cpu",)),
         "kind": Global("torch", "float32"),
+        "rate": Call(Global("numpy._core.multiarray", "scalar"), (kind, "\x00")),
         "step": 7,
-        "rate": 0.1,
     }
     path = write_pth(tmp_path / "a.pth", {"net": {"w": np.ones(2, np.float32)}, "optimizer": beside})
     assert list(Tensors.read(path).names()) == ["net.w"]
