@@ -111,6 +111,7 @@ _FORK_NAMES = {
     "lm_head.1.": "mel_head.",
     "lm_head.": "mel_head.",
 }
+_COPIED = ("gpt", "final_norm", "mel_head")
 
 
 class Release:
@@ -159,11 +160,12 @@ class Release:
         return self._read[file].scope(prefix)
 
     def _read_gpt(self) -> Tensors:
-        """gpt.pth, which may hold everything below "model", and of the fork's copy what is not in there."""
+        """gpt.pth, which may hold everything below "model"; and what it lacks of the GPT, from the fork's copy."""
         tensors = Tensors.read(self.file("gpt"))
         if all(name.startswith("model.") for name in tensors.names()):
             tensors = tensors.scope("model.")
-        if copy := self._files.get("gpt_copy"):
+        copy = self._files.get("gpt_copy")
+        if copy and not {name.split(".")[0] for name in tensors.names()}.issuperset(_COPIED):
             tensors = tensors.completed_by(Tensors.read(copy), _name_of_fork)
         return tensors
 
