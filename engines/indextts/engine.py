@@ -135,6 +135,7 @@ class _Worker:
         self._changed = False
         self._ends = False
         self._loaded: asyncio.Future[None] = self._loop.create_future()
+        self.model: IndexTts | None = None  # the thread's own
         self._thread = threading.Thread(
             target=self._run, args=(instance, options), name=instance.name or "indextts", daemon=True
         )
@@ -179,7 +180,7 @@ class _Worker:
 
     def _run(self, instance: Instance, options: IndexTtsOptions) -> None:
         try:
-            model = IndexTts.load(instance, options)
+            model = self.model = IndexTts.load(instance, options)
         except BaseException as error:  # whoever waits for it hears of it
             self._tell(error if isinstance(error, SpeechError) else Unavailable(f"the model cannot be loaded: {error}"))
             return

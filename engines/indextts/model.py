@@ -145,9 +145,7 @@ class IndexTts:
         yield None
         opens = piece.start == 0 and segment.number > 0
         closes = piece.last and segment.number + 1 < len(speech.segments)
-        held: Array | None = (
-            None  # of a piece that closes: which wave is its last is known when there is no further one
-        )
+        held: Array | None = None  # which wave is the last before a pause is known when no further one comes
         for wave in segment.voicing.speak(piece, segment.sequence.codes[:known], latents):
             if wave is None or not len(wave):
                 yield None

@@ -1,5 +1,7 @@
 """What the tests of IndexTTS-2 share: the reference data, and what is made of it once a session."""
 
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,9 @@ from engines.indextts.export import export
 from engines.indextts.layout import Release
 from engines.indextts.recipe import NAME, ExportOptions
 from models.bundle import Bundle
+from models.session import open_session
 from tests.engines.indextts.acoustic import Acoustic, load
+from tests.engines.indextts.home import make_home
 from tests.engines.indextts.oracle import Oracle, find_oracle
 
 
@@ -48,6 +52,23 @@ def bundle(oracle: Oracle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def bundle_int8(oracle: Oracle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The same as int8."""
     return export_quietly(oracle.checkpoints, tmp_path_factory.mktemp("int8") / NAME, ExportOptions(precision="int8"))
+
+
+@pytest.fixture(scope="session")
+def home(oracle: Oracle, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data directory with this bundle and the voices `narrator` and `other`. Nobody writes into it."""
+    return make_home(tmp_path_factory.mktemp("home") / "data", bundle, oracle, "narrator", "other")
+
+
+@pytest.fixture(scope="session")
+def opened_once() -> Iterator[None]:
+    """Graphs are opened once for all engines of this process: they hold nothing that a run changes."""
+    opened = cache(lambda path, threads=None: open_session(path, threads))
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("model", "gpt"):
+            by_name = f"engines.indextts.{module}.open_session"
+            patch.setattr(by_name, lambda path, threads=None: opened(path.resolve(), threads))
+        yield
 
 
 def export_quietly(source: Path, folder: Path, options: ExportOptions) -> Bundle:
