@@ -135,6 +135,8 @@ class Release:
         if not folder.is_dir():
             raise ReleaseError(f"{folder} is no folder; {_GET}")
         config = _configuration(folder / "config.yaml")
+        if str(config.get("version", "")).startswith("2.5"):
+            raise ReleaseError(f"{folder} is IndexTTS-2.5, a model of another design; only IndexTTS-2 is read so far")
         wanted = {name: one for name, one in _FILES.items() if reference or one.purpose != "voices"}
         places = {name: _places(name, one, config) for name, one in wanted.items()}
         found = {name: folder / place for name, some in places.items() if (place := _first(folder, some))}

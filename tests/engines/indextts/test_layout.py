@@ -75,6 +75,7 @@ def test_files_may_have_the_names_that_the_configuration_gives_them(oracle: Orac
         ("gpt: [", "cannot be read"),
         ("- 1", "no configuration"),
         ("version: 2.0", "lacks 'gpt'"),
+        ("version: 2.5", "only IndexTTS-2 is read"),
         ("version: 2.0\ngpt: 3", "voxgate models pull"),
     ],
 )
