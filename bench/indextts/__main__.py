@@ -11,24 +11,21 @@ import itertools
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
-from multiprocessing import get_context
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import get_args
 
 from bench.indextts.design import small
 from bench.indextts.home import Home, NoRoom
 from bench.indextts.machine import Beside, describe_machine
+from bench.indextts.process import alone
 from bench.indextts.sentences import measure_sentences
 from bench.indextts.stages import measure_stages
-from bench.indextts.variant import FULL, QUICK, TINY, Extent, Variant
+from bench.indextts.variant import FULL, QUICK, TINY, Variant
 from bench.report import Figure, as_json, table
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from models.graph import Precision
 
 PARTS = ("stages", "sentences", "torch")
 
@@ -79,17 +76,11 @@ def variants(asked: argparse.Namespace) -> Iterator[Variant]:
         yield Variant(precision, kv, provider, asked.threads)
 
 
-def alone(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """What the function gives, called in a new process that ends with it."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:
-        return process.submit(work, *arguments, **named).result()
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/bench indextts", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="shorter sentences, fewer rounds; noisier")
     parser.add_argument("--json", action="store_true", help="no table")
-    parser.add_argument("--precision", nargs="+", choices=("fp32", "int8", "int4"), default=["int8"])
+    parser.add_argument("--precision", nargs="+", choices=get_args(Precision), default=["int8"])
     parser.add_argument("--kv", nargs="+", choices=("fp32", "int8"), default=["fp32"])
     parser.add_argument("--provider", nargs="+", choices=("onnxruntime", "openvino"), default=["onnxruntime"])
     parser.add_argument("--steps", type=int, default=10, help="of the solver, where the engine itself speaks")

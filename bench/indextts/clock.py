@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Of several runs. On a shared machine the quickest is nearest to what the work takes; the median is what was had."""
+    """Of several runs. On a shared machine the quickest is nearest to what the work takes."""
 
     quickest_s: float
     median_s: float

@@ -33,7 +33,12 @@ VOICE = "noise"
 PROMPT_S = 5.0
 #: of the released sizes, and of a bundle without what makes voices
 _CHECKPOINT_BYTES = 7_000_000_000
-_BUNDLE_BYTES: dict[Precision, int] = {"fp32": 2_900_000_000, "int8": 1_200_000_000, "int4": 1_500_000_000}
+_BUNDLE_BYTES: dict[Precision, int] = {
+    "fp32": 3_100_000_000,
+    "int8": 1_300_000_000,
+    "int8_blocks": 1_300_000_000,
+    "int4": 1_600_000_000,
+}
 
 
 class NoRoom(RuntimeError):

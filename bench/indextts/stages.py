@@ -6,16 +6,17 @@ in one piece. Knows nothing about requests, streaming or other machines.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from bench.indextts.clock import timed
+from bench.indextts.clock import Timing, timed
 from bench.indextts.home import VOICE, Home
 from bench.indextts.variant import Extent, Variant
 from bench.report import Figure
-from engines.indextts.length_regulator import frames_of
 from engines.indextts.gpt import Gpt
+from engines.indextts.length_regulator import frames_of
 from engines.indextts.model import IndexTts
 from engines.indextts.voicing import SLICE_S
 
@@ -27,47 +28,58 @@ STEPS = (25, 10, 6, 4)
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Quickest times, in milliseconds."""
+    """What each takes."""
 
-    prefill: float
-    decode: dict[tuple[int, int], float]  # (rows, depth) -> per code of each row
+    prefill: Timing
+    decode: dict[tuple[int, int], Timing]  # (rows, depth) -> one step of all rows
     codes: int  # that the following ones are of
-    latents: float
-    regulator: float
-    step: float  # of the solver, with guidance
-    unguided_step: float
-    vocoder: float
+    latents: Timing
+    regulator: Timing
+    step: Timing  # of the solver, with guidance
+    unguided_step: Timing
+    vocoder: Timing
     frames_per_s: float
 
     @property
     def audio_s(self) -> float:
         return frames_of(self.codes) / self.frames_per_s
 
-    def factor(self, steps: int) -> float:
+    def factor(self, steps: int, of: Callable[[Timing], float]) -> float:
         """Seconds of work per second of audio, one utterance alone."""
-        alone = [ms for (rows, _), ms in self.decode.items() if rows == 1]
+        alone = [of(one) for (rows, _), one in self.decode.items() if rows == 1]
         decoding = self.codes * sum(alone) / len(alone)
-        whole = self.prefill + decoding + self.latents + self.regulator + steps * self.step + self.vocoder
-        return whole / 1000 / self.audio_s
+        once = (self.prefill, self.latents, self.regulator, self.vocoder)
+        return (decoding + steps * of(self.step) + sum(map(of, once))) / self.audio_s
 
     def figures(self, group: str) -> list[Figure]:
         audio_s, per = self.audio_s, f"{self.codes} codes"
         return [
-            Figure(group, f"prefill of {PREFILL} positions", self.prefill, "ms"),
+            _figure(group, f"prefill of {PREFILL} positions", self.prefill),
             *(
-                Figure(group, f"decode, a code of {rows} at once, {depth} before it", ms, "ms")
-                for (rows, depth), ms in self.decode.items()
+                _figure(group, f"decode, a code of {rows} at once, {depth} before it", one, rows)
+                for (rows, depth), one in self.decode.items()
             ),
-            Figure(group, f"latent pass over {per}", self.latents, "ms"),
-            Figure(group, f"length regulator over {per}", self.regulator, "ms"),
-            Figure(group, f"a guided solver step over {per} and the voice", self.step, "ms"),
-            Figure(group, "the same without guidance", self.unguided_step, "ms"),
-            Figure(group, "vocoder, per second of audio", self.vocoder / audio_s, "ms"),
+            _figure(group, f"latent pass over {per}", self.latents),
+            _figure(group, f"length regulator over {per}", self.regulator),
+            _figure(group, f"a guided solver step over {per} and the voice", self.step),
+            _figure(group, "the same without guidance", self.unguided_step),
+            _figure(group, "vocoder, per second of audio", self.vocoder, audio_s),
             *(
-                Figure(group, f"real-time factor of {audio_s:.0f} s at {steps} steps, sum", self.factor(steps), "")
+                Figure(group, f"real-time factor of {audio_s:.0f} s at {steps} steps, sum", one, "")
                 for steps in STEPS
+                for one in [self.factor(steps, lambda timing: timing.quickest_s)]
+            ),
+            Figure(
+                group,
+                "processor seconds per second of audio at 10 steps",
+                self.factor(10, lambda timing: timing.cpu_s),
+                "s",
             ),
         ]
+
+
+def _figure(group: str, name: str, timing: Timing, share: float = 1) -> Figure:
+    return Figure(group, name, 1000 * timing.quickest_s / share, "ms")
 
 
 def measure_stages(home: Home, variant: Variant, extent: Extent) -> Stages:
@@ -99,16 +111,16 @@ def measure_stages(home: Home, variant: Variant, extent: Extent) -> Stages:
         decode=decode,
         codes=codes,
         latents=second,
-        regulator=timed(lambda: acoustics.regulator(features, frames_of(codes)), few).quickest_ms,
-        step=timed(lambda: step(0.7), few).quickest_ms,
-        unguided_step=timed(lambda: step(0.0), few).quickest_ms,
-        vocoder=timed(speak, few).quickest_ms,
+        regulator=timed(lambda: acoustics.regulator(features, frames_of(codes)), few),
+        step=timed(lambda: step(0.7), few),
+        unguided_step=timed(lambda: step(0.0), few),
+        vocoder=timed(speak, few),
         frames_per_s=acoustics.frames_per_s,
     )
 
 
-def measure_gpt(gpt: Gpt, extent: Extent, codes: int) -> tuple[float, dict[tuple[int, int], float], float]:
-    """Prefill, decoding of one and several rows at depths, and the latent pass over so many codes: milliseconds."""
+def measure_gpt(gpt: Gpt, extent: Extent, codes: int) -> tuple[Timing, dict[tuple[int, int], Timing], Timing]:
+    """Prefill, decoding of one and several rows at depths, and the latent pass over so many codes."""
     random = np.random.default_rng(0)
 
     def run(rows: int, steps: int, filled: int) -> None:
@@ -121,10 +133,10 @@ def measure_gpt(gpt: Gpt, extent: Extent, codes: int) -> tuple[float, dict[tuple
     for rows in range(1, extent.at_once):
         cache.move([0], [rows], 0, PREFILL + codes)
     decode = {
-        (rows, depth): timed(lambda rows=rows, depth=depth: run(rows, 1, depth), extent.rounds).quickest_ms / rows  # type: ignore[misc]
+        (rows, depth): timed(lambda rows=rows, depth=depth: run(rows, 1, depth), extent.rounds)  # type: ignore[misc]
         for rows in (1, extent.at_once)
         for depth in extent.depths
     }
     few = max(1, extent.rounds // 5)
-    prefill = timed(lambda: run(1, PREFILL, PREFILL), few).quickest_ms
-    return prefill, decode, timed(lambda: run(1, codes, PREFILL + codes), few).quickest_ms
+    prefill = timed(lambda: run(1, PREFILL, PREFILL), few)
+    return prefill, decode, timed(lambda: run(1, codes, PREFILL + codes), few)
