@@ -155,7 +155,7 @@ async def decoding(engine: IndexTtsEngine) -> Decoder:
     assert engine._worker is not None
     assert engine._worker.model is not None
     decoder = engine._worker.model.decoder
-    while not decoder.running:  # noqa: ASYNC110: its thread tells nobody
+    while not decoder.running:  # noqa: ASYNC110 (its thread tells nobody)
         await asyncio.sleep(0)
     return decoder
 
