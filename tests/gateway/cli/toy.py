@@ -29,7 +29,7 @@ def export(source: Path, folder: Path, options: ExportOptions, progress: Progres
     writer = BundleWriter(folder, {"options": options.model_dump_json()})
     progress("making net", 0, 2)
     made = content.upper() if options.precision == "loud" else content
-    writer.stage("net", lambda place: (place / "net.onnx").write_bytes(made) and None, progress)
+    writer.stage("net", lambda place: (place / "net.onnx").write_bytes(made))
     if os.environ.get("TOY_STOPS"):
         raise KeyboardInterrupt
     progress("making net", 2, 2)
