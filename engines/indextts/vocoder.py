@@ -1,7 +1,7 @@
 """Makes a wave out of mel frames, whole or piece by piece while the frames still come.
 
-A piece is made with so many frames around it as the network can see, so that waves of pieces join into the wave of the
-whole without a click. Knows nothing about what the network computes but how far it sees.
+A piece is made with frames around it that it then leaves out, so that waves of pieces join into the wave of the whole
+without a click. Knows nothing about what the network computes but how far it sees.
 """
 
 from __future__ import annotations
@@ -17,6 +17,13 @@ from engines.indextts.sizes import VocoderSizes
 
 Array = npt.NDArray[np.float32]
 
+#: frames that are made at once. The network spreads a frame out to tens of kilobytes, many times over: two seconds of
+#: speech stay in a processor's last cache, and ten would take half as long again for each of them.
+PIECE_FRAMES = 172
+#: samples to each side that the activation's two filters of 12 taps see, and those of the first and last convolution
+_ACTIVATION = 6
+_OUTER = 3
+
 
 class Vocoder:
     """vocoder = Vocoder(session, sizes.vocoder)
@@ -27,75 +34,80 @@ class Vocoder:
     def __init__(self, network: Network, sizes: VocoderSizes) -> None:
         self._network = network
         self.samples_per_frame = prod(sizes.rates)
-        self._context = ceil(reach_frames(sizes) * _FELT)
+        # What lies further away than half of the reach comes through the outermost taps of nearly every convolution:
+        # with random weights that is less than a millionth of the wave.
+        self.context_frames = ceil(reach_frames(sizes) / 2)
 
     def __call__(self, mel: Array) -> Array:
         """mel [mels, frames] -> wave [samples] in -1..1."""
-        wave: Array = self._network.run(None, {"mel": np.ascontiguousarray(mel[None])})[0][0]
-        return wave
+        pieces = np.array_split(mel, max(1, ceil(mel.shape[1] / PIECE_FRAMES)), axis=1)
+        return np.concatenate(list(self.stream(pieces)))
 
     def stream(self, pieces: Iterable[Array]) -> Iterator[Array]:
-        """Pieces of mel [mels, any] -> pieces of wave, which joined are the wave of the joined mel."""
+        """Pieces of mel [mels, any] -> pieces of wave, which joined are the wave of the joined mel.
+
+        A frame is spoken as soon as `context_frames` behind it are there, or the last piece is.
+        """
         speaking = self.speaking()
         for piece in pieces:
-            if len(wave := speaking.push(piece)):
+            if (wave := speaking.push(piece)).size:
                 yield wave
-        if len(wave := speaking.finish()):
+        if (wave := speaking.finish()).size:
             yield wave
 
     def speaking(self) -> Speaking:
         """For one mel whose pieces are not all there when they are wanted."""
-        return Speaking(self, self._context)
+        return Speaking(self)
+
+    def run(self, mel: Array) -> Array:
+        """The wave of all these frames at once."""
+        wave: Array = self._network.run(None, {"mel": np.ascontiguousarray(mel[None])})[0][0]
+        return wave
 
 
 class Speaking:
-    """The wave of one mel that comes piece by piece. A frame is spoken when the network can see all that is to come
-    within its reach, or nothing more comes."""
+    """The wave of one mel that comes piece by piece, and how far it has come."""
 
-    def __init__(self, vocoder: Vocoder, context: int) -> None:
-        self._vocoder, self._context = vocoder, context
-        self._mel: Array | None = None  # the last frames
-        self._spoken = 0  # of these
+    def __init__(self, vocoder: Vocoder) -> None:
+        self._mel: Array | None = None  # the frames that are still needed
+        self._vocoder = vocoder
+        self._spoken = 0  # frames of these
+        self._next = np.zeros(0, np.float32)  # how the last piece would have gone on, one frame long
 
     def push(self, piece: Array, *, last: bool = False) -> Array:
         """Add frames [mels, any]; the samples that can be told now, perhaps none, and with the last piece all."""
         self._mel = piece if self._mel is None else np.concatenate([self._mel, piece], axis=1)
-        return self._speak(self._mel.shape[1] - (0 if last else self._context))
+        return self._speak(0 if last else self._vocoder.context_frames)
 
     def finish(self) -> Array:
         """Nothing more comes: the samples that are left."""
-        return self._speak(0 if self._mel is None else self._mel.shape[1])
+        return self._speak(0)
 
-    def _speak(self, stop: int) -> Array:
-        """The wave up to a frame, made with all that is there."""
-        if self._mel is None or stop <= self._spoken:
-            return np.empty(0, np.float32)
-        rate = self._vocoder.samples_per_frame
-        wave = self._vocoder(self._mel)[self._spoken * rate : stop * rate]
-        dropped = max(0, stop - self._context)
-        self._mel, self._spoken = self._mel[:, dropped:], stop - dropped
+    def _speak(self, unsure: int) -> Array:
+        """The wave of all frames that are not spoken, but for the last ones, which are unsure."""
+        if self._mel is None or (ready := self._mel.shape[1] - unsure) <= self._spoken:
+            return np.zeros(0, np.float32)
+        samples = self._vocoder.samples_per_frame
+        made = self._vocoder.run(self._mel)
+        wave = made[self._spoken * samples : ready * samples].copy()
+        # In 8 bit, pieces are rounded by scales of their own: the one fades into the other.
+        fade = np.linspace(0, 1, len(self._next), dtype=np.float32)
+        wave[: len(fade)] = fade * wave[: len(fade)] + (1 - fade) * self._next
+        self._next = made[ready * samples : (ready + 1) * samples]
+        passed = max(0, ready - self._vocoder.context_frames)
+        self._mel, self._spoken = self._mel[:, passed:], ready - passed
         return wave
 
 
 def reach_frames(sizes: VocoderSizes) -> int:
-    """How many frames to each side a sample depends on, from the kernels' lengths. Every convolution and activation
-    sees half its length to each side, at the rate at which it runs."""
-    reach, rate = 3.0, 1  # the first convolution sees 7 frames
-    for (
-        factor,
-        kernel,
-    ) in zip(sizes.rates, sizes.kernels, strict=True):
+    """How many frames to each side a sample depends on. Every convolution and activation sees half its length to each
+    side, at the rate at which it runs."""
+    blocks = list(zip(sizes.block_kernels, sizes.block_dilations, strict=True))
+    convolutions = max(sum((kernel - 1) // 2 * (1 + dilation) for dilation in steps) for kernel, steps in blocks)
+    activations = max(2 * len(steps) * _ACTIVATION for _, steps in blocks)
+    reach, rate = float(_OUTER), 1
+    for factor, kernel in zip(sizes.rates, sizes.kernels, strict=True):
         reach += kernel / factor / 2 / rate
         rate *= factor
-        blocks = zip(sizes.block_kernels, sizes.block_dilations, strict=True)
-        convolutions = max(sum((size - 1) // 2 * (1 + step) for step in steps) for size, steps in blocks)
-        activations = 2 * max(len(steps) for steps in sizes.block_dilations) * _ACTIVATION
         reach += (convolutions + activations) / rate
-    return ceil(reach + (3 + _ACTIVATION) / rate)
-
-
-#: part of the reach beyond which a frame does not matter: filters fall off towards their ends, and of their products
-#: 3e-7 of the loudest sample were left there with weights by chance, which is rounding
-_FELT = 0.5
-#: samples to each side that the activation's filters see
-_ACTIVATION = 6
+    return ceil(reach + (_OUTER + _ACTIVATION) / rate)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engines.indextts.vocoder import Vocoder, reach_frames
+from engines.indextts.vocoder import PIECE_FRAMES, Vocoder, reach_frames
 from tests.engines.indextts.acoustic import Acoustic
 
 
@@ -54,7 +54,7 @@ def test_a_sample_depends_on_no_frame_beyond_the_reach(acoustic: Acoustic, mel: 
     vocoder, reach = Vocoder(acoustic.vocoder, acoustic.sizes.vocoder), reach_frames(acoustic.sizes.vocoder)
     changed = mel.copy()
     changed[:, :100] += 1
-    difference = np.abs(vocoder(changed) - vocoder(mel)).reshape(mel.shape[1], -1).max(axis=1)
+    difference = np.abs(vocoder.run(changed) - vocoder.run(mel)).reshape(mel.shape[1], -1).max(axis=1)
     assert difference[100 + reach :].max() < 1e-6 < difference[100 : 100 + reach].max()
 
 
@@ -65,7 +65,7 @@ def test_the_reach_grows_with_kernels_and_dilations(acoustic: Acoustic) -> None:
 
 
 class Steady:
-    """A network that says how many frames it was given."""
+    """A network whose wave is as loud as the run is late; says how many frames it was given."""
 
     def __init__(self, samples: int) -> None:
         self.frames: list[int] = []
@@ -74,14 +74,32 @@ class Steady:
     def run(self, output_names: object, input_feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         frames = input_feed["mel"].shape[2]
         self.frames.append(frames)
-        return [np.zeros((1, frames * self._samples), np.float32)]
+        return [np.full((1, frames * self._samples), len(self.frames), np.float32)]
 
 
-def test_a_long_stream_is_not_made_again_from_its_beginning(acoustic: Acoustic) -> None:
-    sizes = acoustic.sizes.vocoder
-    reach = reach_frames(sizes)
-    steady = Steady(Vocoder(acoustic.vocoder, sizes).samples_per_frame)
-    pieces = [np.zeros((acoustic.sizes.mel.mels, 50), np.float32)] * 20
-    wave = np.concatenate(list(Vocoder(steady, sizes).stream(pieces)))
-    assert len(wave) == 1000 * Vocoder(steady, sizes).samples_per_frame
-    assert max(steady.frames) <= 50 + 2 * reach
+@pytest.fixture
+def steady(acoustic: Acoustic) -> tuple[Steady, Vocoder]:
+    network = Steady(Vocoder(acoustic.vocoder, acoustic.sizes.vocoder).samples_per_frame)
+    return network, Vocoder(network, acoustic.sizes.vocoder)
+
+
+def test_a_long_stream_is_not_made_again_from_its_beginning(steady: tuple[Steady, Vocoder]) -> None:
+    network, vocoder = steady
+    wave = np.concatenate(list(vocoder.stream([np.zeros((80, 50), np.float32)] * 20)))
+    assert len(wave) == 1000 * vocoder.samples_per_frame
+    assert max(network.frames) <= 50 + 2 * vocoder.context_frames
+
+
+def test_a_long_mel_is_made_in_pieces_that_stay_small(steady: tuple[Steady, Vocoder]) -> None:
+    network, vocoder = steady
+    wave = vocoder(np.zeros((80, 2000), np.float32))
+    assert len(wave) == 2000 * vocoder.samples_per_frame
+    assert max(network.frames) <= PIECE_FRAMES + 2 * vocoder.context_frames
+
+
+def test_pieces_that_differ_fade_into_each_other(steady: tuple[Steady, Vocoder]) -> None:
+    """As they do in 8 bit, a little."""
+    _, vocoder = steady
+    wave = np.concatenate(list(vocoder.stream([np.zeros((80, 50), np.float32)] * 3)))
+    assert set(np.unique(np.round(wave))) == {1, 2, 3, 4}
+    assert np.abs(np.diff(wave)).max() <= 2 / vocoder.samples_per_frame
