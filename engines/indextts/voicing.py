@@ -17,15 +17,13 @@ from numpy.typing import NDArray
 from engines.indextts.flow import Flow
 from engines.indextts.length_regulator import LengthRegulator, frames_of
 from engines.indextts.tables import Tables
-from engines.indextts.vocoder import Vocoder
+from engines.indextts.vocoder import PIECE_FRAMES, Vocoder
 from engines.indextts.voice import VoiceBundle
 
 Array = NDArray[np.float32]
 
 #: seconds of the last piece's mel that the solver is told of
 TAIL_S = 0.5
-#: seconds of audio that the vocoder makes at a time: it sees frames beside them too, so that shorter ones cost more
-SLICE_S = 3.0
 
 
 class Piece(NamedTuple):
@@ -80,8 +78,7 @@ class Voicing:
         yield None
         if len(condition):
             mel = yield from self._solved(condition)
-            slices = max(1, round(mel.shape[1] / (SLICE_S * self._acoustics.frames_per_s)))
-            *some, end = np.array_split(mel, slices, axis=1)
+            *some, end = np.array_split(mel, max(1, round(mel.shape[1] / PIECE_FRAMES)), axis=1)
             for part in some:
                 yield self._vocoder.push(part)
             yield self._vocoder.push(end, last=piece.last)

@@ -31,11 +31,16 @@ def make_home(folder: Path, bundle: Bundle, oracle: Oracle, *voices: str) -> Pat
 
 
 def add_voice(home: Path, bundle: Bundle, oracle: Oracle, name: str, seed: int = 0, gender: str = "female") -> Path:
+    """Put a voice among those of the engine."""
+    return golden_voice(bundle, oracle, name, seed, gender).write(home / "voices" / "indextts")
+
+
+def golden_voice(bundle: Bundle, oracle: Oracle, name: str, seed: int = 0, gender: str = "female") -> VoiceBundle:
     """A voice of the reference recording; other seeds make it another one."""
     golden, tables, sizes = oracle.golden("voice"), Tables.read(bundle.folder), Sizes.of_json(bundle.sizes)
     blocks = np.cumsum([0, *sizes.emotion_rows[:-1]])
     shift = np.random.default_rng(seed).normal(size=golden["cond32"][0].shape) * bool(seed)
-    voice = VoiceBundle(
+    return VoiceBundle(
         name=name,
         cond=golden["cond32"][0] + np.float32(shift),
         base_emotion=golden["base_emovec"][0],
@@ -57,7 +62,6 @@ def add_voice(home: Path, bundle: Bundle, oracle: Oracle, name: str, seed: int =
             created="2026-11-21T10:00:00Z",
         ),
     )
-    return voice.write(home / "voices" / "indextts")
 
 
 def make_engine(home: Path, slots: int | None = None, **options: Any) -> Engine:
