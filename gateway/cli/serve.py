@@ -156,11 +156,12 @@ def spare_collections() -> None:
     """Leave what was made at the start, some 60,000 objects that stay, out of every collection of garbage.
 
     Going through them stops the event loop for 25 ms, each time that there is a quarter more. And look for garbage less
-    often than after 700 objects, which a few dozen requests hold while they run: a sixth of the CPU of a hit.
+    often than after 700 objects, which a few dozen requests hold while they run: a sixth of the CPU of a hit. But with
+    so many more at once that a look at the young ones takes 10 ms, others would wait.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000)
+    gc.set_threshold(3_000, 3)
 
 
 class Several(Multiprocess):
