@@ -44,15 +44,12 @@ class Vocoder:
         return np.concatenate(list(self.stream(pieces)))
 
     def stream(self, pieces: Iterable[Array]) -> Iterator[Array]:
-        """Pieces of mel [mels, any] -> pieces of wave, which joined are the wave of the joined mel.
-
-        A frame is spoken as soon as `context_frames` behind it are there, or the last piece is.
-        """
+        """Pieces of mel [mels, any] -> pieces of wave, which joined are the wave of the joined mel."""
         speaking = self.speaking()
         for piece in pieces:
-            if (wave := speaking.push(piece)).size:
+            if len(wave := speaking.push(piece)):
                 yield wave
-        if (wave := speaking.finish()).size:
+        if len(wave := speaking.finish()):
             yield wave
 
     def speaking(self) -> Speaking:
@@ -66,36 +63,37 @@ class Vocoder:
 
 
 class Speaking:
-    """The wave of one mel that comes piece by piece, and how far it has come."""
+    """The wave of one mel that comes piece by piece. A frame is spoken when the `context_frames` behind it are there,
+    or nothing more comes."""
 
     def __init__(self, vocoder: Vocoder) -> None:
-        self._mel: Array | None = None  # the frames that are still needed
         self._vocoder = vocoder
-        self._spoken = 0  # frames of these
-        self._next = np.zeros(0, np.float32)  # how the last piece would have gone on, one frame long
+        self._mel: Array | None = None  # the frames that are still needed
+        self._spoken = 0  # of these
+        self._next = np.empty(0, np.float32)  # how the last piece would have gone on, one frame long
 
     def push(self, piece: Array, *, last: bool = False) -> Array:
         """Add frames [mels, any]; the samples that can be told now, perhaps none, and with the last piece all."""
         self._mel = piece if self._mel is None else np.concatenate([self._mel, piece], axis=1)
-        return self._speak(0 if last else self._vocoder.context_frames)
+        return self._speak(self._mel.shape[1] - (0 if last else self._vocoder.context_frames))
 
     def finish(self) -> Array:
         """Nothing more comes: the samples that are left."""
-        return self._speak(0)
+        return self._speak(0 if self._mel is None else self._mel.shape[1])
 
-    def _speak(self, unsure: int) -> Array:
-        """The wave of all frames that are not spoken, but for the last ones, which are unsure."""
-        if self._mel is None or (ready := self._mel.shape[1] - unsure) <= self._spoken:
-            return np.zeros(0, np.float32)
-        samples = self._vocoder.samples_per_frame
+    def _speak(self, stop: int) -> Array:
+        """The wave up to a frame, made with all that is there."""
+        if self._mel is None or stop <= self._spoken:
+            return np.empty(0, np.float32)
+        rate = self._vocoder.samples_per_frame
         made = self._vocoder.run(self._mel)
-        wave = made[self._spoken * samples : ready * samples].copy()
+        wave = made[self._spoken * rate : stop * rate].copy()
         # In 8 bit, pieces are rounded by scales of their own: the one fades into the other.
         fade = np.linspace(0, 1, len(self._next), dtype=np.float32)
         wave[: len(fade)] = fade * wave[: len(fade)] + (1 - fade) * self._next
-        self._next = made[ready * samples : (ready + 1) * samples]
-        passed = max(0, ready - self._vocoder.context_frames)
-        self._mel, self._spoken = self._mel[:, passed:], ready - passed
+        self._next = made[stop * rate : (stop + 1) * rate].copy()
+        dropped = max(0, stop - self._vocoder.context_frames)
+        self._mel, self._spoken = self._mel[:, dropped:], stop - dropped
         return wave
 
 
