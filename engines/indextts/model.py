@@ -5,6 +5,7 @@ Everything here blocks, and is for one thread. Knows nothing about whose work co
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
@@ -66,14 +67,17 @@ class IndexTts:
         threads = None if options.threads == "auto" else options.threads
         gpt = Gpt(folder, sizes, tables, threads, options.kv)
         rows = options.beams * max(options.rows, instance.slots or DEFAULT_SLOTS)
+        frames_per_s = sizes.mel.sample_rate / sizes.mel.hop
         acoustics = Acoustics(
             tables,
             LengthRegulator(open_session(folder / "length_regulator.onnx", threads)),
             Flow(open_session(folder / "estimator.onnx", threads)),
             Vocoder(open_session(folder / "vocoder.onnx", threads), sizes.vocoder),
-            frames_per_s=sizes.mel.sample_rate / sizes.mel.hop,
+            frames_per_s=frames_per_s,
             steps=options.steps,
             cfg=options.cfg,
+            cfg_until=options.cfg_until,
+            prompt_frames=round(options.prompt_s * frames_per_s) or sys.maxsize,
         )
         return cls(
             options,

@@ -33,6 +33,16 @@ class IndexTtsOptions(Options):
     cfg: Annotated[
         float, Field(ge=0, le=5, description="strength of the solver's guidance; 0: none, half the work")
     ] = 0.7
+    cfg_until: Annotated[
+        float, Field(ge=0, le=1, description="part of the steps that are guided, from the first on; the release's is 1")
+    ] = 1.0
+    # Each step goes over the prompt too: the longest that a voice may have, 15 s, takes three times as long as this.
+    prompt_s: Annotated[
+        float,
+        Field(
+            ge=0, description="seconds of the voice's recording, its last ones, that the solver goes on from; 0: all"
+        ),
+    ] = 6.0
     temperature: Annotated[float, Field(ge=0, le=5, description="of sampling; 0: the likeliest code always")] = 0.8
     top_k: Annotated[int, Field(ge=0, description="codes that sampling chooses among; 0: all")] = 30
     top_p: Annotated[float, Field(gt=0, le=1, description="their probability together")] = 0.8

@@ -7,6 +7,7 @@ must see. Does a fraction of a second's work at a time; knows nothing about requ
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -49,6 +50,8 @@ class Acoustics:
     frames_per_s: float
     steps: int
     cfg: float
+    cfg_until: float = 1.0
+    prompt_frames: int = sys.maxsize  # of the voice's recording, counted from its end
 
     def features(self, latents: Array, codes: Sequence[int]) -> Array:
         """latents [n, D] and the codes they belong to -> semantic features [n, C]."""
@@ -61,7 +64,11 @@ class Voicing:
     """One segment's audio. Equal codes, voice, speed and seed give equal audio."""
 
     def __init__(self, acoustics: Acoustics, voice: VoiceBundle, speed: float, seed: int) -> None:
-        self._acoustics, self._voice, self._speed = acoustics, voice, speed
+        self._acoustics, self._speed, self._style = acoustics, speed, voice.style
+        self._prompt, self._prompt_mel = (
+            voice.prompt[-acoustics.prompt_frames :],
+            voice.mel[:, -acoustics.prompt_frames :],
+        )
         self._noise = np.random.default_rng(seed)
         self._vocoder = acoustics.vocoder.speaking()
         self._latents = np.empty((0, acoustics.tables.latent_weight.shape[1]), np.float32)
@@ -98,13 +105,19 @@ class Voicing:
 
     def _solved(self, condition: Array) -> Generator[None, None, Array]:
         """The piece's mel [mels, frames]."""
-        acoustics, voice = self._acoustics, self._voice
-        known_mel = np.concatenate([voice.mel, self._mel], axis=1)
-        condition_of_all = np.concatenate([voice.prompt, self._condition, condition])
+        acoustics = self._acoustics
+        known_mel = np.concatenate([self._prompt_mel, self._mel], axis=1)
+        condition_of_all = np.concatenate([self._prompt, self._condition, condition])
         noise = np.zeros((len(known_mel), len(condition_of_all)), np.float32)
         noise[:, known_mel.shape[1] :] = self._noise.standard_normal((len(condition), len(known_mel)), np.float32).T
         mel = yield from acoustics.flow.follow(
-            condition_of_all, known_mel, voice.style, noise, acoustics.steps, acoustics.cfg
+            condition_of_all,
+            known_mel,
+            self._style,
+            noise,
+            acoustics.steps,
+            acoustics.cfg,
+            acoustics.cfg_until,
         )
         tail = round(TAIL_S * acoustics.frames_per_s)
         self._condition, self._mel = condition[-tail:], mel[:, -tail:]

@@ -105,6 +105,18 @@ def test_a_piece_goes_on_from_the_mel_before_it(oracle: Oracle, acoustics: Acous
     assert solver.prompt.shape[1] > voice.mel.shape[1]
 
 
+def test_of_a_long_recording_the_end_alone_is_gone_on_from(
+    oracle: Oracle, acoustics: Acoustics, voice: VoiceBundle
+) -> None:
+    codes = oracle.golden("latent")["codes"].shape[1]
+    solver = Replayed(np.zeros((voice.mel.shape[0], frames_of(codes)), np.float32))
+    shorter = replace(acoustics, flow=solver, prompt_frames=10)  # type: ignore[arg-type]
+    spoken(shorter, voice, oracle, Piece(0, codes, 1, last=True))
+    assert np.array_equal(solver.prompt, voice.mel[:, -10:])
+    assert np.array_equal(solver.mu[:10], voice.prompt[-10:])
+    assert len(solver.mu) == 10 + frames_of(codes)
+
+
 def test_the_seed_is_all_that_chance_depends_on(oracle: Oracle, acoustics: Acoustics, voice: VoiceBundle) -> None:
     codes = oracle.golden("latent")["codes"].shape[1]
     first, again = (spoken(acoustics, voice, oracle, Piece(0, codes, 1, last=True)) for _ in range(2))
