@@ -21,6 +21,7 @@ from engines.indextts.emotion_text import ALPHA_OF_WORDS, EmotionText
 from engines.indextts.flow import Flow
 from engines.indextts.gpt import Gpt
 from engines.indextts.length_regulator import LengthRegulator
+from engines.indextts.openvino import OpenVinoNetwork
 from engines.indextts.options import IndexTtsOptions
 from engines.indextts.recipe import FORMAT
 from engines.indextts.repertoire import Repertoire
@@ -67,12 +68,13 @@ class IndexTts:
         threads = None if options.threads == "auto" else options.threads
         gpt = Gpt(folder, sizes, tables, threads, options.kv)
         rows = options.beams * max(options.rows, instance.slots or DEFAULT_SLOTS)
+        open_network = OpenVinoNetwork if options.provider == "openvino" else open_session
         frames_per_s = sizes.mel.sample_rate / sizes.mel.hop
         acoustics = Acoustics(
             tables,
             LengthRegulator(open_session(folder / "length_regulator.onnx", threads)),
-            Flow(open_session(folder / "estimator.onnx", threads)),
-            Vocoder(open_session(folder / "vocoder.onnx", threads), sizes.vocoder),
+            Flow(open_network(folder / "estimator.onnx", threads)),
+            Vocoder(open_network(folder / "vocoder.onnx", threads), sizes.vocoder),
             frames_per_s=frames_per_s,
             steps=options.steps,
             cfg=options.cfg,

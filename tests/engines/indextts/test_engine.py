@@ -223,6 +223,22 @@ async def test_a_bundle_of_another_precision_speaks(
     assert sum(one.samples for one in await say(engine, text)) == frames_of(OPTIONS["max_codes"]) * mel.hop
 
 
+async def test_openvino_makes_the_same_sound(start: Start, text: str) -> None:
+    pytest.importorskip("openvino")
+    # whether it rounds to 16 bit depends on the processor
+    one, other = wave(await say(await start(), text)), wave(await say(await start(provider="openvino"), text))
+    assert len(one) == len(other)
+    assert np.sqrt(np.mean((one - other) ** 2)) < 0.2 * np.sqrt(np.mean(one**2))
+
+
+async def test_keys_and_values_may_be_kept_in_8_bit(
+    start: Start, oracle: Oracle, bundle_int8: Bundle, text: str, mel: MelSizes, tmp_path: Path
+) -> None:
+    home = make_home(tmp_path / "data", bundle_int8, oracle, "narrator")
+    engine = await start(home, kv="int8")
+    assert sum(one.samples for one in await say(engine, text)) == frames_of(OPTIONS["max_codes"]) * mel.hop
+
+
 async def test_closing_ends_what_speaks_with_an_error(start: Start, longer: str) -> None:
     engine = await start(ahead_s=0.1)
     stream = engine.synthesize(SpeechRequest(longer, "zh"))
