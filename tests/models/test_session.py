@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.graph import Graph
-from models.session import SessionError, count_threads, open_session, usable_cores
+from models.session import SessionError, count_threads, cuts_sums_off, open_session, usable_cores
 
 
 def _double(folder: Path) -> Path:
@@ -46,6 +46,21 @@ def test_a_missing_runtime_is_named_with_the_command_that_installs_it(tmp_path, 
 def test_a_provider_that_this_build_lacks_is_named(tmp_path):
     with pytest.raises(SessionError, match="NoSuchExecutionProvider"):
         open_session(_double(tmp_path), providers=["NoSuchExecutionProvider"])
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "cuts"),
+    [
+        ("processor : 0\nflags : fpu sse4_1 avx2 fma", True),
+        ("flags\t\t: avx2 avx512f avx512_vnni", False),
+        ("flags : avx2 avx_vnni", False),
+        ("Features : fp asimd asimddp", False),
+        ("", False),
+    ],
+)
+def test_sums_are_cut_off_by_processors_of_a_certain_age(tmp_path, cpuinfo, cuts):
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert cuts_sums_off(tmp_path / "cpuinfo") == cuts
 
 
 @pytest.mark.parametrize(("variable", "threads"), [("3", 3), ("4,2", 4), ("", None), ("0", None), ("many", None)])
