@@ -57,8 +57,8 @@ def _settings(threads: int | None) -> onnxruntime.SessionOptions:
     settings.inter_op_num_threads = 1
     settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     settings.log_severity_level = _LOG_SEVERITY
-    # Threads that wait in a loop take the cores from the other sessions of this process and from other processes: a
-    # step of decoding beside a busy process then takes three times as long, while alone it gains a few percent.
+    # Threads that wait in a loop take the cores from other sessions and other processes: beside busy ones, a step of
+    # decoding took twice as long with it.
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if cuts_sums_off():
         # With unsigned weights the sums fit. Elsewhere this would cost half the speed, and be obeyed all the same.
