@@ -189,10 +189,11 @@ class _Worker:
         try:
             busy = True
             while self._take_in(schedule, wait=not busy):
-                busy = schedule.turn()
-        except BaseException as error:
-            schedule.end(EngineFault(f"indextts failed: {type(error).__name__}: {error}"))
-            raise
+                try:
+                    busy = schedule.turn()
+                except Exception as error:
+                    logger.exception("whatever was spoken is broken off")
+                    schedule.end(EngineFault(f"indextts failed: {type(error).__name__}: {error}"))
         finally:
             with self._news:
                 self._ends = True
