@@ -18,7 +18,6 @@ from bench.report import Figure
 from engines.indextts.gpt import Gpt
 from engines.indextts.length_regulator import frames_of
 from engines.indextts.model import IndexTts
-from engines.indextts.voicing import SLICE_S
 
 #: positions of voice and text before the codes: 34, and a text of some 30 characters
 PREFILL = 64
@@ -91,19 +90,11 @@ def measure_stages(home: Home, variant: Variant, extent: Extent) -> Stages:
     latents = random.standard_normal((codes, model.gpt.sizes.width), np.float32)
     features = acoustics.features(latents, random.integers(0, len(acoustics.tables.semantic_table), codes).tolist())
     condition = acoustics.regulator(features, frames_of(codes))
-    mu, mel = np.concatenate([voice.prompt, condition]), random.standard_normal((len(voice.mel), len(condition)))
-    noise = np.concatenate([np.zeros_like(voice.mel), mel], axis=1).astype(np.float32)
+    mu, mel = np.concatenate([voice.prompt, condition]), random.standard_normal((len(voice.mel), len(condition)), np.float32)
+    noise = np.concatenate([np.zeros_like(voice.mel), mel], axis=1)
 
     def step(cfg: float) -> object:
         return acoustics.flow.solve(mu, voice.mel, voice.style, noise, steps=1, cfg=cfg)
-
-    def speak() -> None:
-        """In slices, as the engine has it."""
-        speaking = acoustics.vocoder.speaking()
-        slices = max(1, round(mel.shape[1] / (SLICE_S * acoustics.frames_per_s)))
-        for part in np.array_split(mel.astype(np.float32) - 5, slices, axis=1):
-            speaking.push(part)
-        speaking.finish()
 
     prefill, decode, second = measure_gpt(model.gpt, extent, codes)
     return Stages(
@@ -114,7 +105,7 @@ def measure_stages(home: Home, variant: Variant, extent: Extent) -> Stages:
         regulator=timed(lambda: acoustics.regulator(features, frames_of(codes)), few),
         step=timed(lambda: step(0.7), few),
         unguided_step=timed(lambda: step(0.0), few),
-        vocoder=timed(speak, few),
+        vocoder=timed(lambda: acoustics.vocoder(mel - 5), few),
         frames_per_s=acoustics.frames_per_s,
     )
 

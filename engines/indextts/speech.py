@@ -25,6 +25,9 @@ GROWTH = 4
 #: of the first piece, the part that must be decoded beyond the end of a piece before that is made: what the last one
 #: has at least, and what each hears of its neighbours
 MARGIN = 0.25
+#: of a further piece, the part that must be decoded beyond its end, or the piece is the last one: a short rest would
+#: send the voice's mel through the solver once more for little audio
+REST = 0.5
 
 
 @dataclass(slots=True, eq=False)
@@ -47,7 +50,8 @@ class Segment:
             return None
         known, margin = len(self.sequence.codes), max(1, int(self.first_codes * MARGIN))
         border = self.voiced * GROWTH or self.first_codes
-        if self.first_codes and known >= border + margin:
+        beyond = max(margin, int(border * REST)) if self.voiced else margin
+        if self.first_codes and known >= border + beyond:
             return Piece(self.voiced, border, margin, last=False)
         return Piece(self.voiced, known, margin, last=True) if self.decoded else None
 

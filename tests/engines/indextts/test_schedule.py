@@ -182,6 +182,17 @@ def test_a_first_piece_is_made_before_its_segment_is_decoded_further() -> None:
     assert sum(one.startswith("decode") for one in before) == 5  # with the margin
 
 
+@pytest.mark.parametrize(
+    ("length", "pieces"), [(23, [4, 19]), (24, [4, 12, 8]), (95, [4, 12, 79]), (96, [4, 12, 48, 32])]
+)
+def test_a_short_rest_is_part_of_the_piece_before_it(length: int, pieces: list[int]) -> None:
+    play = Play(Counting())
+    play.model.lengths = {"a": [length]}
+    listener = play.add("a", first_codes=4)
+    play.until_idle()
+    assert [one.samples for one in listener.chunks] == pieces
+
+
 @pytest.mark.parametrize("length", range(4, 40))
 def test_the_borders_of_pieces_do_not_depend_on_when_they_are_made(length: int) -> None:
     pieces = []
