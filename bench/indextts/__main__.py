@@ -56,7 +56,7 @@ def measure(asked: argparse.Namespace) -> list[Figure]:
     home = Home(asked.folder, small() if asked.small else None)
     extent = TINY if asked.small else QUICK if asked.quick else FULL
     with_torch = "torch" in asked.part and find_spec("torch") is not None
-    alone(home.make, *dict.fromkeys([*asked.precision, *(["fp32"] if with_torch else [])]))
+    alone(home.make, *asked.precision)
     figures: list[Figure] = []
     for variant in variants(asked):
         if "stages" in asked.part:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from bench.indextts.clock import Timing, timer
 from bench.indextts.home import VOICE, Home
 from bench.indextts.variant import Extent, Variant
 from bench.report import Figure
 from engines.contract import Engine, SpeechRequest
 from engines.indextts import create
+from models.session import count_threads
 
 FIRST_AUDIO_AIM_S = 4.0
 RATIO_AIM = 1.8
@@ -29,8 +31,8 @@ MEMORY_AIM_MB = 4096.0
 class Spoken:
     """One request's answer."""
 
-    first_s: float  # from the request to the first chunk
-    whole_s: float  # to the last one
+    first: Timing  # from the request to the first chunk
+    whole: Timing  # to the last one
     audio_s: float
     late_s: float  # what a listener who began with the first chunk has waited in between
 
@@ -40,37 +42,43 @@ class Sentences:
     """Of the engine as it is configured."""
 
     started_s: float
-    streamed: list[Spoken]
+    single: list[Spoken]  # one after the other
     together: list[Spoken]  # all at once
-    together_s: float
-    worked_s: float  # processor time of all that was streamed, one after the other
-    together_worked_s: float
+    together_took: Timing
     loaded_mb: float
     peak_mb: float
     anonymous_mb: float
+    threads: int
 
     def figures(self, group: str) -> list[Figure]:
-        one = _median(self.streamed, "whole_s") / self.streamed[0].audio_s
-        several = self.together_s / sum(one.audio_s for one in self.together)
-        count, audio_s = len(self.together), self.streamed[0].audio_s
+        """By the clock, and by the time that processors worked: as in `stages`."""
+        waits_s = statistics.median(one.late_s for one in self.single)
         return [
             Figure(group, "until it is loaded and warm", self.started_s, "s"),
-            Figure(group, "first audio of 20 characters", _median(self.streamed, "first_s"), "s", FIRST_AUDIO_AIM_S),
-            Figure(group, f"real-time factor of {audio_s:.1f} s, streamed in pieces", one, ""),
-            Figure(group, "a listener waits amid that", _median(self.streamed, "late_s"), "s"),
-            Figure(group, f"real-time factor, {count} requests at once", several, ""),
-            Figure(group, f"throughput of {count} at once over that of one", one / several, "", RATIO_AIM, least=True),
-            Figure(group, "the same by processor time", self._less_work(), ""),
-            Figure(group, f"first audio, the last of {count}", max(one.first_s for one in self.together), "s"),
+            *self._figures(group, lambda timing: timing.quickest_s),
+            Figure(group, "a listener waits amid one request", waits_s, "s"),
+            Figure(group, "first audio, the last of them", max(one.first.quickest_s for one in self.together), "s"),
             Figure(group, "memory, loaded and warm", self.loaded_mb, "MB"),
             Figure(group, "memory, peak", self.peak_mb, "MB", MEMORY_AIM_MB),
             Figure(group, "memory at the end, without mapped files", self.anonymous_mb, "MB"),
+            *self._figures(
+                f"{group}: processor time over {self.threads} threads", lambda timing: timing.cpu_s / self.threads
+            ),
         ]
 
-    def _less_work(self) -> float:
-        """How much less a second of audio takes among several, whatever else the machine does."""
-        one, several = (sum(spoken.audio_s for spoken in some) for some in (self.streamed, self.together))
-        return (self.worked_s / one) / (self.together_worked_s / several)
+    def _figures(self, group: str, seconds: Callable[[Timing], float]) -> list[Figure]:
+        count, audio_s = len(self.together), self.single[0].audio_s
+        first_s = statistics.median(seconds(one.first) for one in self.single)
+        single = statistics.median(seconds(one.whole) / one.audio_s for one in self.single)
+        several = seconds(self.together_took) / sum(one.audio_s for one in self.together)
+        return [
+            Figure(group, "first audio of 20 characters", first_s, "s", FIRST_AUDIO_AIM_S),
+            Figure(group, f"real-time factor of {audio_s:.1f} s, streamed in pieces", single, ""),
+            Figure(group, f"real-time factor, {count} requests at once", several, ""),
+            Figure(
+                group, f"throughput of {count} at once over that of one", single / several, "", RATIO_AIM, least=True
+            ),
+        ]
 
 
 def measure_sentences(home: Home, variant: Variant, extent: Extent, steps: int) -> Sentences:
@@ -81,31 +89,28 @@ def measure_sentences(home: Home, variant: Variant, extent: Extent, steps: int) 
 async def _measure(home: Home, variant: Variant, extent: Extent, steps: int) -> Sentences:
     options = variant.options(steps=steps, max_codes=extent.sentence_codes)
     engine = create(home.instance(variant.precision), options)
-    began_s = time.perf_counter()
+    start = timer()
     await engine.start()
-    started_s, loaded_mb = time.perf_counter() - began_s, resident_mb()
-    worked_s = -time.process_time()
-    streamed = [await speak(engine, extent.text, seed) for seed in range(extent.repeats)]
-    worked_s += time.process_time()
-    began_s, together_worked_s = time.perf_counter(), -time.process_time()
+    started_s, loaded_mb = start().quickest_s, resident_mb()
+    single = [await speak(engine, extent.text, seed) for seed in range(extent.repeats)]
+    all_of_them = timer()
     together = await asyncio.gather(*(speak(engine, extent.text, seed) for seed in range(extent.at_once)))
-    together_s, together_worked_s = time.perf_counter() - began_s, together_worked_s + time.process_time()
-    peak_mb, anonymous_mb = highest_mb(), anonymous()
+    took, peak_mb, anonymous_mb = all_of_them(), highest_mb(), anonymous()
     await engine.close()
-    times = (together_s, worked_s, together_worked_s)
-    return Sentences(started_s, streamed, together, *times, loaded_mb, peak_mb, anonymous_mb)
+    threads = count_threads(variant.threads)
+    return Sentences(started_s, single, together, took, loaded_mb, peak_mb, anonymous_mb, threads)
 
 
 async def speak(engine: Engine, text: str, seed: int) -> Spoken:
-    """One request, and when what of it came."""
-    began_s = time.perf_counter()
-    first_s = audio_s = late_s = 0.0
+    """One request, and when what of it came. Of several at once, the processor's time is that of all."""
+    so_far, first, audio_s, late_s = timer(), None, 0.0, 0.0
     async for chunk in engine.synthesize(SpeechRequest(text, "zh", VOICE, seed=seed)):
-        now_s = time.perf_counter() - began_s
-        first_s = first_s or now_s
-        late_s += max(0.0, now_s - (first_s + audio_s + late_s))
+        now = so_far()
+        first = first or now
+        late_s += max(0.0, now.quickest_s - (first.quickest_s + audio_s + late_s))
         audio_s += chunk.seconds
-    return Spoken(first_s, time.perf_counter() - began_s, audio_s, late_s)
+    assert first
+    return Spoken(first, so_far(), audio_s, late_s)
 
 
 def resident_mb() -> float:
@@ -130,7 +135,3 @@ def _status_mb(name: str) -> float:
     except OSError:
         return 0.0
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{name}:")), 0.0)
-
-
-def _median(spoken: list[Spoken], what: str) -> float:
-    return statistics.median(getattr(one, what) for one in spoken)
