@@ -39,12 +39,13 @@ class Cache:
         return np.empty((self.rows, self._sizes.heads, self.positions, self._sizes.head_width), self._dtype)
 
     def reserve(self, rows: int, positions: int, most_rows: int, most_positions: int) -> None:
-        """Have room for so many; where there is none, for about twice as many, but no more than the most."""
+        """Have room for so many; where there is none, for twice the rows or half as many positions more than there
+        were, but no more than the most."""
         old_rows, old_positions = self.rows, self.positions
         if rows > old_rows:
             self.rows = min(max(rows, 2 * old_rows), most_rows)
         if positions > old_positions:
-            self.positions = min(-(-max(positions, 2 * old_positions) // _STEP) * _STEP, most_positions)
+            self.positions = min(-(-max(positions, 3 * old_positions // 2) // _STEP) * _STEP, most_positions)
         if (self.rows, self.positions) == (old_rows, old_positions):
             return
         for place, old in enumerate(self.arrays):  # one after the other, so that little is there twice
