@@ -21,7 +21,7 @@ _STEP = 256
 
 
 class Cache:
-    """Rows of keys and values, in two `arrays` [rows, heads, positions, head width] per layer: keys, then values.
+    """Rows of keys and values, in two `arrays` [rows, heads, positions, kept width] per layer: keys, then values.
 
     Positions that nobody wrote have no memory behind them yet, rows neither: the system lends pages at the first write.
     """
@@ -36,7 +36,7 @@ class Cache:
         self._names = [(f"past_{kind}", f"present_{kind}") for kind in kinds]
 
     def _empty(self) -> npt.NDArray[Any]:
-        return np.empty((self.rows, self._sizes.heads, self.positions, self._sizes.head_width), self._dtype)
+        return np.empty((self.rows, self._sizes.heads, self.positions, self._sizes.kept_width), self._dtype)
 
     def reserve(self, rows: int, positions: int, most_rows: int, most_positions: int) -> None:
         """Have room for so many; where there is none, for twice the rows or half as many positions more than there

@@ -31,6 +31,11 @@ class GptSizes:
     def head_width(self) -> int:
         return self.width // self.heads
 
+    @property
+    def kept_width(self) -> int:
+        """Of a head's keys and values in a cache: ONNX Runtime's attention takes multiples of 8, so zeros fill up."""
+        return -(-self.head_width // 8) * 8
+
 
 @dataclass(frozen=True, slots=True)
 class ConditionerSizes:

@@ -1,20 +1,20 @@
 """The autoregressive model as one graph, for prefill, single steps and the teacher-forced pass: a GPT-2 without tables.
 
-Keys and values lie in buffers [rows, heads, capacity, head width] that the caller owns and binds as past and present at
+Keys and values lie in buffers [rows, heads, capacity, kept width] that the caller owns and binds as past and present at
 once, so that a run writes its new positions in place. Embeddings are the caller's too. Radford et al. 2019, "Language
 Models are Unsupervised Multitask Learners"; tensors have the names that the transformers library gives its GPT-2.
 """
 
 from __future__ import annotations
 
+import numpy as np
+
 from engines.indextts.sizes import GptSizes, Sizes
 from models.checkpoint import Tensors
-from models.graph import MICROSOFT, Graph, Precision
+from models.graph import MICROSOFT, Array, Graph, Precision
 
 #: of the feed-forward layer, in model widths
 _WIDENING = 4
-#: what ONNX Runtime's attention kernel needs of a head's width
-_HEAD_WIDTH_STEP = 8
 
 
 def build(tensors: Tensors, sizes: Sizes, precision: Precision) -> Graph:
@@ -25,11 +25,11 @@ def build(tensors: Tensors, sizes: Sizes, precision: Precision) -> Graph:
     both norms; logits [rows, codes] of each row's last step; present_key_N, present_value_N.
 
     Rows may be filled differently. With positions filled already, several steps at once go for a single row only.
-    Raises CheckpointError; ValueError for sizes that the attention kernel cannot take.
+    Raises CheckpointError; ValueError when the width cannot be shared among the heads.
     """
     gpt = sizes.gpt
-    if gpt.width % gpt.heads or gpt.head_width % _HEAD_WIDTH_STEP:
-        raise ValueError(f"{gpt.heads} heads in a width of {gpt.width}: a head's width must be a multiple of 8")
+    if gpt.width % gpt.heads:
+        raise ValueError(f"a width of {gpt.width} cannot be shared among {gpt.heads} heads")
     graph = Graph("gpt")
     x = graph.input("embeddings", "float32", ["rows", "steps", gpt.width])
     filled = graph.input("filled", "int32", ["rows"])
@@ -53,9 +53,11 @@ def _block(
     # Causal masks that older checkpoints hold; the kernel needs none.
     tensors.ignore(lambda name: name in ("attn.bias", "attn.masked_bias"))
     inner = _layer_norm(graph, tensors, "ln_1", x, gpt.width)
-    inner = _linear(graph, tensors, "attn.c_attn", inner, gpt.width, 3 * gpt.width, precision)
-    inner = _attention(graph, gpt, layer, inner, filled, longest)
-    x = graph.add(x, _linear(graph, tensors, "attn.c_proj", inner, gpt.width, gpt.width, precision))
+    weight, bias = _conv1d(tensors, "attn.c_attn", gpt.width, 3 * gpt.width)
+    weight, bias = _filled_up(weight, 0, 3 * gpt.heads, gpt), _filled_up(bias, 0, 3 * gpt.heads, gpt)
+    inner = _attention(graph, gpt, layer, graph.linear(inner, weight, bias, precision), filled, longest)
+    weight, bias = _conv1d(tensors, "attn.c_proj", gpt.width, gpt.width)
+    x = graph.add(x, graph.linear(inner, _filled_up(weight, 1, gpt.heads, gpt), bias, precision))
     inner = _layer_norm(graph, tensors, "ln_2", x, gpt.width)
     inner = _linear(graph, tensors, "mlp.c_fc", inner, gpt.width, _WIDENING * gpt.width, precision)
     inner = graph.op("FastGelu", inner, domain=MICROSOFT)  # with tanh, which the library calls gelu_new
@@ -64,11 +66,17 @@ def _block(
 
 def _attention(graph: Graph, gpt: GptSizes, layer: int, packed: str, filled: str, longest: str) -> str:
     """Causal attention of packed queries, keys and values over what the buffers hold and these."""
-    shape: list[int | str] = ["rows", gpt.heads, "capacity", gpt.head_width]
+    shape: list[int | str] = ["rows", gpt.heads, "capacity", gpt.kept_width]
     past = [graph.input(f"past_{kind}_{layer}", "float32", shape) for kind in ("key", "value")]
     inputs = (packed, "", "", *past, filled, longest)
     attended, key, value = graph.ops(
-        "GroupQueryAttention", *inputs, outputs=3, domain=MICROSOFT, num_heads=gpt.heads, kv_num_heads=gpt.heads
+        "GroupQueryAttention",
+        *inputs,
+        outputs=3,
+        domain=MICROSOFT,
+        num_heads=gpt.heads,
+        kv_num_heads=gpt.heads,
+        scale=gpt.head_width**-0.5,
     )
     graph.output(f"present_key_{layer}", key, "float32", shape)
     graph.output(f"present_value_{layer}", value, "float32", shape)
@@ -80,6 +88,20 @@ def _layer_norm(graph: Graph, tensors: Tensors, name: str, x: str, width: int) -
 
 
 def _linear(graph: Graph, tensors: Tensors, name: str, x: str, inputs: int, outputs: int, precision: Precision) -> str:
-    """The library's Conv1D: a linear map whose weight is kept as [in, out]."""
+    return graph.linear(x, *_conv1d(tensors, name, inputs, outputs), precision)
+
+
+def _conv1d(tensors: Tensors, name: str, inputs: int, outputs: int) -> tuple[Array, Array]:
+    """The library's linear map, whose weight is kept as [in, out]: weight [out, in] and bias [out]."""
     weight, bias = tensors.take(f"{name}.weight", (inputs, outputs)), tensors.take(f"{name}.bias", (outputs,))
-    return graph.linear(x, weight.T, bias, precision)
+    return weight.T, bias
+
+
+def _filled_up(array: Array, axis: int, heads: int, gpt: GptSizes) -> Array:
+    """Zeros behind each head's channels, which lie along an axis, as far as heads are kept: they change no product."""
+    if gpt.kept_width == gpt.head_width:
+        return array
+    split = array.reshape(*array.shape[:axis], heads, gpt.head_width, *array.shape[axis + 1 :])
+    pads = [(0, 0)] * split.ndim
+    pads[axis + 1] = (0, gpt.kept_width - gpt.head_width)
+    return np.pad(split, pads).reshape(*array.shape[:axis], -1, *array.shape[axis + 1 :])

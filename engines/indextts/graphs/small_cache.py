@@ -39,7 +39,7 @@ def write_small_caches(folder: Path, sizes: Sizes, tables: Tables) -> None:
 
 
 def measure_scales(gpt: Gpt, tables: Tables) -> list[Array]:
-    """What 1 stands for in each array of a cache [1, heads, 1, head width], after made-up voices, texts and codes."""
+    """What 1 stands for in each array of a cache [1, heads, 1, kept width], after made-up voices, texts and codes."""
     random, sizes = np.random.default_rng(0), gpt.sizes
     tokens = min(_TOKENS, sizes.max_text_tokens)
     codes = min(_CODES, gpt.longest)
