@@ -46,7 +46,7 @@ def _summed_up(
     features = graph.input("features", "float32", [1, "frames", width])
     conformer = _Conformer(graph, tensors.scope(f"{prefix}conditioning_encoder."), sizes, precision)
     x = conformer.read(features, width)
-    return _sum_up(graph, tensors.scope(f"{prefix}perceiver_encoder."), sizes, precision, x, conformer.heard)
+    return sum_up(graph, tensors.scope(f"{prefix}perceiver_encoder."), sizes, precision, x, conformer.heard)
 
 
 class _Conformer:
@@ -149,10 +149,12 @@ def unheard_bias(graph: Graph, heard: str) -> str:
     return graph.mul(graph.op("Sub", graph.constant(np.float32(1)), heard), graph.constant(_UNHEARD))
 
 
-def _sum_up(graph: Graph, tensors: Tensors, sizes: ConditionerSizes, precision: Precision, x: str, heard: str) -> str:
+def sum_up(graph: Graph, tensors: Tensors, sizes: ConditionerSizes, precision: Precision, x: str, heard: str) -> str:
     """[1, T, conformer] -> [1, rows, width]: learnt rows that attend to the recording and to themselves."""
     rows, width = tensors.shape("latents")
-    context = _linear(graph, tensors.scope("proj_context."), x, sizes.width, width, precision)
+    # Where both are as wide the published design has no map between them.
+    mapped = sizes.width != width or "proj_context.weight" in tensors
+    context = _linear(graph, tensors.scope("proj_context."), x, sizes.width, width, precision) if mapped else x
     own = graph.constant(np.ones(rows, np.float32))
     bias = unheard_bias(graph, graph.concat(own, heard, axis=0))
     latents = graph.constant(tensors.take("latents", (rows, width))[None])

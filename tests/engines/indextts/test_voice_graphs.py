@@ -5,12 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from engines.indextts.graphs import w2v_bert
+from engines.indextts.graphs.conditioner import sum_up
 from engines.indextts.graphs.parts import numbered
 from engines.indextts.graphs.style import STRETCH, Stretches
 from engines.indextts.layout import Release
 from engines.indextts.network import Network
+from engines.indextts.sizes import ConditionerSizes
 from models.checkpoint import Tensors
 from models.graph import Graph
 from models.session import open_session
@@ -57,6 +60,28 @@ def test_a_conditioner_hears_as_many_frames_as_features_are_wide(
     np.testing.assert_array_equal(heard, same)
     other[:, width - 2] = 9
     assert np.abs(networks[network].run(None, {"features": other})[0] - heard).max() > 1e-4
+
+
+def test_a_perceiver_as_wide_as_its_conformer_has_no_map_between_them(tmp_path: Path) -> None:
+    width, sizes = 16, ConditionerSizes(width=16, linear_width=1, heads=2, layers=1, perceiver_mult=3)
+    shapes = {"latents": (3, width), "norm.gamma": (width,), "layers.0.0.to_q.weight": (8, width)}
+    shapes |= {"layers.0.0.to_kv.weight": (16, width), "layers.0.0.to_out.weight": (width, 8)}
+    shapes |= {"layers.0.1.0.weight": (64, width), "layers.0.1.0.bias": (64,)}
+    shapes |= {"layers.0.1.2.weight": (width, 32), "layers.0.1.2.bias": (width,)}
+    random = np.random.default_rng(0)
+    without = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    unity = {"proj_context.weight": np.eye(width, dtype=np.float32), "proj_context.bias": np.zeros(width, np.float32)}
+    x, given = random.normal(size=(1, 5, width)).astype(np.float32), []
+    for arrays in (without, without | unity):
+        save_file(arrays, tmp_path / "perceiver.safetensors")
+        tensors, graph = Tensors.read(tmp_path / "perceiver.safetensors"), Graph("perceiver")
+        heard = graph.constant(np.ones(5, np.float32))
+        made = sum_up(graph, tensors, sizes, "fp32", graph.input("x", "float32", [1, "frames", width]), heard)
+        graph.output("y", made, "float32", [1, 3, width])
+        graph.save(tmp_path / "perceiver.onnx")
+        given.append(open_session(tmp_path / "perceiver.onnx", threads=1).run(None, {"x": x})[0])
+        tensors.finish()
+    np.testing.assert_allclose(given[0], given[1], atol=1e-6)
 
 
 def test_w2v_bert_does_not_hear_padding(networks: Mapping[str, Network], release: Release) -> None:
