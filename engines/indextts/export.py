@@ -79,7 +79,7 @@ PARTS = (
     Part("gpt_step.onnx", "gpt", _plain(gpt.build), _GPT, {"int4": "int4"}, bundles=("int4",)),
     Part("length_regulator.onnx", "length_regulator", _plain(length_regulator.build)),
     Part("estimator.onnx", "estimator", _plain(estimator.build), quantised=_INT8),
-    Part("vocoder.onnx", "vocoder", _plain(vocoder.build)),
+    Part("vocoder.onnx", "vocoder", _plain(vocoder.build), quantised=_INT8),
     Part("reference/w2v_bert.onnx", "w2v_bert", _w2v_bert, reference=True),
     Part("reference/semantic_codec.onnx", "semantic_codec", _plain(semantic_codec.build), reference=True),
     Part("reference/style.onnx", "style", _plain(style.build), reference=True),
