@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from engines.indextts.graphs.neighbours import flat, rounded_product, spread
 from engines.indextts.sizes import EstimatorSizes, Sizes
 from models.checkpoint import Tensors
 from models.graph import MICROSOFT, Array, Graph, Precision
@@ -189,13 +190,15 @@ class _Builder:
         before = reach - after
         pads = graph.constant(np.array([0, before, 0, 0, after, 0], np.int64))
         padded = graph.op("Pad", x, pads, mode="reflect")
-        shifted = [
-            graph.slice(padded, tap * dilation, end if (end := tap * dilation - reach) else _END, axis=1)
-            for tap in range(kernel)
-        ]
-        weight = self._tensors.take_weight_norm(name, (2 * width, width, kernel))
-        flat = np.ascontiguousarray(weight.transpose(0, 2, 1)).reshape(2 * width, kernel * width)
-        return self._product(graph.concat(*shifted, axis=2), flat, self._tensors.take(f"{name}.bias", (2 * width,)))
+        weight = flat(self._tensors.take_weight_norm(name, (2 * width, width, kernel)))
+        bias = self._tensors.take(f"{name}.bias", (2 * width,))
+
+        def arrange(rows: str, zero: str = "") -> str:
+            return spread(graph, rows, kernel, dilation, axis=1)
+
+        if self._precision == "fp32":
+            return self._product(arrange(padded), weight, bias)
+        return rounded_product(graph, padded, weight, bias, arrange)
 
     def _final(self, x: str, time: str) -> str:
         """A norm whose scale and shift the time decides, and a linear map."""
@@ -207,6 +210,3 @@ class _Builder:
         normed = graph.op("LayerNormalization", x, scale, shift, axis=-1, epsilon=_FINAL_EPSILON)
         weight = self._tensors.take_weight_norm("final_layer.linear", (width, width))
         return self._product(normed, weight, self._tensors.take("final_layer.linear.bias", (width,)))
-
-
-_END = np.iinfo(np.int64).max

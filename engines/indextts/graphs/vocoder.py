@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from engines.indextts.graphs.neighbours import flat, rounded_product, spread
 from engines.indextts.sizes import Sizes, VocoderSizes
 from models.checkpoint import Tensors
-from models.graph import MICROSOFT, Array, Graph, Precision
-from models.quantize import round_to_outputs
+from models.graph import Array, Graph, Precision
 
 #: keeps the divisions of the activation finite
 _TINY = 1e-9
@@ -72,24 +72,16 @@ class _Builder:
         return self._graph.conv(x, weight[:, :, None], given, pads=pads, dilations=[1, dilation])
 
     def _product(self, x: str, weight: Array, bias: Array, dilation: int, reach: int) -> str:
-        """The same as one product of 8 bit numbers: each sample beside those that its kernel sees. Rounded before it is
-        spread out, because a quarter of the bytes is moved then."""
         graph = self._graph
-        outputs, inputs, kernel = weight.shape
-        rounded, scale, zero = graph.ops("DynamicQuantizeLinear", x, outputs=3)
-        rows = graph.transpose(rounded, 0, 2, 3, 1)
-        # not by Pad, which OpenVINO gives another value than this one
-        beyond = graph.op("Expand", zero, graph.constant(np.array([1, 1, reach, inputs], np.int64)))
-        padded = graph.concat(beyond, rows, beyond, axis=2)
-        seen = [
-            graph.slice(padded, tap * dilation, end if (end := tap * dilation - 2 * reach) else _END, axis=2)
-            for tap in range(kernel)
-        ]
-        flat = weight.transpose(0, 2, 1).reshape(outputs, kernel * inputs)
-        kept, scales = (graph.constant(one) for one in round_to_outputs(flat))
-        factors = [graph.concat(*seen, axis=3), kept, scale, scales, zero, "", graph.constant(bias)]
-        out = graph.op("MatMulIntegerToFloat", *factors, domain=MICROSOFT)
-        return graph.transpose(out, 0, 3, 1, 2)
+        _, inputs, kernel = weight.shape
+
+        def arrange(rounded: str, zero: str) -> str:
+            rows = graph.transpose(rounded, 0, 2, 3, 1)
+            # not by Pad, which OpenVINO gives another value than this one
+            beyond = graph.op("Expand", zero, graph.constant(np.array([1, 1, reach, inputs], np.int64)))
+            return spread(graph, graph.concat(beyond, rows, beyond, axis=2), kernel, dilation, axis=2)
+
+        return graph.transpose(rounded_product(graph, x, flat(weight), bias, arrange), 0, 3, 1, 2)
 
     def _upsampled(self, name: str, x: str, width: int, rate: int, kernel: int) -> str:
         graph = self._graph
