@@ -9,15 +9,20 @@ Says what it takes before it takes it. Knows nothing about measuring.
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 
+import engines.indextts.export
+import models.graph
+import models.quantize
 from bench.indextts.checkpoint import write_checkpoint
 from bench.indextts.design import Design
 from engines.contract import Instance
-from engines.indextts import bundle_folder, voices_folder
+from engines.indextts import bundle_folder, graphs, voices_folder
 from engines.indextts.export import export
 from engines.indextts.options import IndexTtsOptions
 from engines.indextts.provenance import Provenance
@@ -77,19 +82,25 @@ class Home:
         _say(f"{self.folder} takes {told_bytes(taken_bytes(self.folder))}: delete it when you need it no more")
 
     def _has(self, precision: Precision) -> bool:
+        """A whole bundle, made by the code as it is now."""
         try:
             Bundle.read(self._bundle(precision))
-        except BundleError:
+            return self._made_by(precision).read_text() == _code()
+        except (BundleError, FileNotFoundError):
             return False
-        return any(voices_folder(self.instance(precision)).glob("*"))
+
+    def _made_by(self, precision: Precision) -> Path:
+        return self.folder / precision / "made_by"
 
     def _bundle(self, precision: Precision) -> Path:
         return bundle_folder(self.instance(precision), IndexTtsOptions())
 
     def _export(self, precision: Precision) -> None:
+        shutil.rmtree(self.folder / precision, ignore_errors=True)
         options = ExportOptions(precision=precision, reference=False)
         bundle = export(self.checkpoint, self._bundle(precision), options, lambda *_: None)
         made_up_voice(bundle).write(voices_folder(self.instance(precision)))
+        self._made_by(precision).write_text(_code())
 
     def _must_have_room(self, lacking: list[Precision]) -> None:
         if not self._full:
@@ -100,6 +111,13 @@ class Home:
         _say(f"a model of the released sizes takes {told_bytes(need)} in {self.folder}, and some minutes to make")
         if (free := free_bytes(self.folder)) < need:
             raise NoRoom(f"{told_bytes(free)} are free there: name another folder with --folder")
+
+
+def _code() -> str:
+    """A digest of what decides how a bundle is made."""
+    files = [*Path(graphs.__file__).parent.glob("*.py"), *map(Path, (models.graph.__file__, models.quantize.__file__))]
+    files.append(Path(engines.indextts.export.__file__))
+    return hashlib.sha256(b"".join(one.read_bytes() for one in sorted(files))).hexdigest()
 
 
 def made_up_voice(bundle: Bundle) -> VoiceBundle:
