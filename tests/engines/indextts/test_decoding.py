@@ -180,6 +180,16 @@ def test_a_step_gives_those_who_finished(stopping):
     assert len(finished) == len(set(finished)) == 3
 
 
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_who_stops_at_once_has_said_nothing(tmp_path, beams, temperature):
+    stops = make(tmp_path, sizes_of(), stops=100)
+    sampling = Sampling(temperature=temperature, repetition_penalty=1, beams=beams)
+    codes, latents = _alone(stops, _prefix(stops, 6), sampling, 0)
+    assert codes == []
+    assert latents.shape == (0, stops.sizes.width)
+
+
 def test_rows_are_free_as_soon_as_somebody_leaves(tiny):
     decoder = Decoder(tiny.gpt, 4, 200)
     first = decoder.add(_prefix(tiny, 5), Sampling(beams=3), 0)

@@ -92,7 +92,7 @@ def test_latents_may_be_asked_for_in_pieces(gpt, oracle, cuts):
     _same(np.concatenate(pieces), golden["latent"][0])
 
 
-@pytest.mark.parametrize(("precision", "bound"), [("int8", 0.15), ("int4", 0.7)])
+@pytest.mark.parametrize(("precision", "bound"), [("int8", 0.15), ("int8_blocks", 0.15), ("int4", 0.7)])
 def test_small_weights_stay_near_the_reference(oracle, tmp_path, precision, bound):
     release, golden = Release.find(oracle.checkpoints), oracle.golden("gpt")
     build(release.tensors("gpt"), release.sizes, precision).save(tmp_path / NAME)
