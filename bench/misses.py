@@ -21,7 +21,7 @@ FIRST_AUDIO_AIM_MS = {"espeak": 15.0}
 
 OPTIONS: dict[str, dict[str, float]] = {
     "tone": {"beep_ms": 300, "gap_ms": 100},
-    "light": {"beep_ms": 10, "gap_ms": 290, "chunk_ms": 2000},
+    "light": {"beep_ms": 10, "gap_ms": 165, "chunk_ms": 2000},
     "espeak": {},
 }
 
