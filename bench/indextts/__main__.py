@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import get_args
 
 from bench.indextts.design import small
-from bench.indextts.home import Home, NoRoom
+from bench.indextts.home import Home
 from bench.indextts.machine import Beside, describe_machine
 from bench.indextts.process import alone
 from bench.indextts.sentences import measure_sentences
@@ -33,9 +33,13 @@ PARTS = ("stages", "sentences", "torch")
 def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     began_s, beside = time.monotonic(), Beside()
+    figures: list[Figure] = []
     try:
-        figures = measure(asked)
-    except (NoRoom, OSError) as error:
+        for found in measure(asked):
+            figures += found
+            if not asked.json:
+                print(table(found), end="\n\n", flush=True)
+    except (RuntimeError, OSError) as error:
         print(f"bench: indextts: {error}", file=sys.stderr)
         return 1
     conditions = {
@@ -45,30 +49,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "quick": asked.quick,
         "took_s": round(time.monotonic() - began_s, 1),
     }
-    if not asked.json:
-        print(table(figures), end="\n\n")
     print(as_json(figures, conditions))
     return 0
 
 
-def measure(asked: argparse.Namespace) -> list[Figure]:
-    """Make what is to be measured, and measure it part by part. Raises NoRoom and OSError."""
+def measure(asked: argparse.Namespace) -> Iterator[list[Figure]]:
+    """Make what is to be measured, and measure it part by part. Raises RuntimeError and OSError."""
     home = Home(asked.folder, small() if asked.small else None)
     extent = TINY if asked.small else QUICK if asked.quick else FULL
-    with_torch = "torch" in asked.part and find_spec("torch") is not None
     alone(home.make, *asked.precision)
-    figures: list[Figure] = []
     for variant in variants(asked):
         if "stages" in asked.part:
-            figures += alone(measure_stages, home, variant, extent).figures(f"Stages: {variant}")
+            yield alone(measure_stages, home, variant, extent).figures(f"Stages: {variant}")
         if "sentences" in asked.part:
             found = alone(measure_sentences, home, variant, extent, asked.steps)
-            figures += found.figures(f"The engine at {asked.steps} solver steps: {variant}")
-    if with_torch:
+            yield found.figures(f"The engine at {asked.steps} solver steps: {variant}")
+    if "torch" in asked.part and find_spec("torch") is not None:
         from bench.indextts.torch_compared import compare
 
-        figures += compare(home, next(variants(asked)), extent)
-    return figures
+        yield compare(home, next(variants(asked)), extent)
 
 
 def variants(asked: argparse.Namespace) -> Iterator[Variant]:
