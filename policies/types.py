@@ -66,7 +66,7 @@ class EngineState:
     queue: int = 8  # the longest queue it takes
     wait_s: float | None = None  # until a newcomer's turn, where the line is known; None: worked out from the numbers
     first_audio_s: float | None = None  # recent average, without waiting in the queue
-    real_time_factor: float | None = None  # seconds of work per second of audio
+    real_time_factor: float | None = None  # seconds of work per second of audio; the lowest there was, if not recent
     stretch: float = 1.0  # seconds that its speech lasts for each one that was estimated
     cost_per_1k_chars: float = 0.0
     reason: str = ""  # why it is not up, for people

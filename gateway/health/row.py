@@ -23,7 +23,8 @@ from policies.types import EngineState, State
 COOL_DOWN_S, LONGEST_COOL_DOWN_S = 15.0, 3600.0
 #: weight of the newest measurement in the running averages
 NEWEST = 0.3
-#: a measurement older than this (seconds) is forgotten, so that a slow spell does not exclude an engine for ever
+#: a measurement older than this (seconds) is forgotten, so that a slow spell does not exclude an engine for ever. But
+#: what an engine never managed, however quick it was, is not expected of it after a silence either
 STALE_S = 60.0
 #: after this many seconds the time that a line takes is told anew, and the time until a return
 WAIT_FRESH_S, RETURN_FRESH_S = 0.1, 1.0
@@ -62,6 +63,7 @@ class Row:
     mute_since_s: float | None = None
     first_audio_s: float | None = None
     real_time_factor: float | None = None
+    quickest: float | None = None  # the lowest real-time factor since it came up
     stretch: float = 1.0  # audio that it gives for each second that was estimated
     measured_at_s: float = -math.inf
     # the view made last, and what it was made from
@@ -77,7 +79,7 @@ class Row:
             self.since = self.clock.now()
         if state == "up" and self.state != "up":
             self.breaker.reset()
-            self.mute_since_s = None
+            self.mute_since_s = self.quickest = None
         self.state, self.reason, self.start_at_s, self._view = state, reason, None, None
 
     def comes_back_in(self, seconds: float) -> None:
@@ -154,6 +156,7 @@ class Row:
         self.first_audio_s = _average(None if stale else self.first_audio_s, first_audio_s)
         if audio_s > 0:
             self.real_time_factor = _average(None if stale else self.real_time_factor, work_s / audio_s)
+            self.quickest = min(self.real_time_factor, math.inf if self.quickest is None else self.quickest)
         if estimated_s > 0:
             self.stretch = _average(None if stale else self.stretch, audio_s / estimated_s)
         self.measured_at_s, self._view = now_s, None
@@ -217,7 +220,7 @@ class Row:
             queue=self.slots.queue,
             wait_s=wait_s,
             first_audio_s=self.first_audio_s if fresh else None,
-            real_time_factor=self.real_time_factor if fresh else None,
+            real_time_factor=self.real_time_factor if fresh else self.quickest,
             stretch=self.stretch if fresh else 1.0,
             cost_per_1k_chars=self.cost_per_1k_chars,
             reason=reason,

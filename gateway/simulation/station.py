@@ -73,10 +73,12 @@ class Station:
         """As a policy sees it now. `then`: as it was when this was recorded, from which its health comes, and how quick
         it was found to be; but that it was measured of late must be so in the simulation."""
         first_audio_s = real_time_factor = None
-        if self._measured_s is not None and now_s - self._measured_s <= STALE_S:
-            measured = then is not None and then.first_audio_s is not None
-            first_audio_s = then.first_audio_s if then and measured else self.pace.first_audio_s
+        if self._measured_s is not None:
+            fresh = now_s - self._measured_s <= STALE_S
+            measured = then is not None and (then.first_audio_s if fresh else then.real_time_factor) is not None
             real_time_factor = then.real_time_factor if then and measured else self.pace.real_time_factor
+            if fresh:
+                first_audio_s = then.first_audio_s if then and measured else self.pace.first_audio_s
         state = then.state if then else self.idle.state
         of = (state, self.busy, self.queued, self.wait_s(now_s), first_audio_s, real_time_factor)
         if self._view is None or of != self._view_of:

@@ -235,6 +235,23 @@ def test_measurements_are_averaged_and_forgotten_when_old(board: Board, clock: V
     assert view(board).first_audio_s == 7.0
 
 
+def test_what_an_engine_never_managed_is_not_expected_of_it_after_a_silence(board: Board, clock: VirtualClock) -> None:
+    for work_s in (12.0, 24.0):
+        board.row("a").measured(first_audio_s=5.0, work_s=work_s, audio_s=4.0)
+    assert view(board).real_time_factor == pytest.approx(3.9)
+    clock.advance(STALE_S + 1)
+    assert view(board).real_time_factor == 3.0
+    assert view(board).expected_work_s(10.0, clauses=False) == pytest.approx(30.0)
+
+
+def test_a_new_start_may_be_quicker(board: Board, clock: VirtualClock) -> None:
+    board.row("a").measured(first_audio_s=5.0, work_s=12.0, audio_s=4.0)
+    clock.advance(STALE_S + 1)
+    board.row("a").set_state("down", "its process ended")
+    board.row("a").set_state("up")
+    assert view(board).real_time_factor is None
+
+
 async def test_the_view_follows_the_slots(board: Board) -> None:
     slots = Slots(1, 3)
     board.add("a", slots)
