@@ -37,6 +37,9 @@ from policies.types import Snapshot
 @click.option("--tag", "tags", multiple=True, help="May be given several times.")
 @click.option("--key", default="", metavar="NAME", help="The name of the API key that asks.")
 @click.option("--speed", type=click.FloatRange(0.25, 4.0), default=1.0, show_default=True)
+@click.option(
+    "--deadline-ms", type=click.IntRange(min=1), help="The time in which the whole speech must be made; default: any."
+)
 @click.option("--input-type", type=click.Choice(["text", "ssml", "markdown"]), default="text", show_default=True)
 @click.option(
     "--board", type=click.Path(path_type=Path), metavar="FILE.json", help="Engines' state, as GET /v1/engines gives it."
@@ -52,6 +55,7 @@ def command(text: str, directory: Path | None, as_json: bool, board: Path | None
         format=asked["audio_format"],
         tags=frozenset(asked["tags"]),
         speed=asked["speed"],
+        deadline_ms=asked["deadline_ms"],
         input_type=asked["input_type"],
     )
     request, snapshot = _asked_by(asked["key"], request, config), _snapshot(config, board)

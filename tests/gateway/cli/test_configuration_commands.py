@@ -213,6 +213,20 @@ def test_explain_plans_for_a_key_by_its_name(directory: Path) -> None:
     assert "the key 'old' is expired" in expired.stderr
 
 
+@pytest.mark.parametrize(
+    ("deadline", "speaks"),
+    [((), "indextts"), (("--deadline-ms", "90000"), "indextts"), (("--deadline-ms", "20000"), "espeak")],
+)
+def test_explain_leaves_a_long_text_that_cannot_wait_to_a_quicker_engine(
+    directory: Path, tmp_path: Path, deadline: tuple[str, ...], speaks: str
+) -> None:
+    board = tmp_path / "board.json"
+    board.write_text('{"engines": {"indextts": {"first_audio_s": 6.0, "real_time_factor": 3.0}}}')
+    text = "你好，今天天气很好。" * 10
+    told = run("explain", text, "--json", "--board", str(board), "--config", str(directory), *deadline)
+    assert json.loads(told.stdout)["steps"][0]["engine"] == speaks
+
+
 def test_explain_answers_for_an_imagined_board(directory: Path, tmp_path: Path) -> None:
     board = tmp_path / "board.json"
     espeak, indextts = {"state": "down", "reason": "5 faults"}, {"state": "not_installed"}
