@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from models.checkpoint import Stored, read_checkpoint
+from models.stored import Stored, read_checkpoint
 
 Arrays = dict[str, np.ndarray]
 
