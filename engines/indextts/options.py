@@ -36,8 +36,8 @@ class IndexTtsOptions(Options):
     cfg_until: Annotated[
         float, Field(ge=0, le=1, description="part of the steps that are guided, from the first on; the release's is 1")
     ] = 1.0
-    # Each step goes over the prompt too, with every piece: 3 s of it and a first piece of 0.8 s are 330 frames, with 6 s
-    # they are 590. Who speaks is told by other ways as well, of the whole recording.
+    # Each step goes over the prompt too, with every piece: 3 s of it and a first piece of 0.8 s are 330 frames, 6 s of
+    # it 590. Who speaks is told by other ways as well, of the whole recording.
     prompt_s: Annotated[
         float,
         Field(
