@@ -120,6 +120,7 @@ def export(name: str, source: Path, directory: Path | None, **given: Any) -> Non
     require_packages(recipe)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with plainly(), store.working(name):
+        _tell_licences(recipe)
         _export(recipe, source, store, options)
 
 
@@ -237,13 +238,17 @@ def _export(recipe: ModelRecipe, source: Path, store: Store, options: Options) -
     )
 
 
-def _agree(recipe: ModelRecipe, accepted: bool) -> None:
-    """Show the licence, and go on when it is agreed to. Raises ClickException."""
+def _tell_licences(recipe: ModelRecipe) -> None:
     click.echo(f"{recipe.name}: {recipe.summary}", err=True)
     click.echo(f"licence: {recipe.licence}, {recipe.licence_url}", err=True)
     for source in recipe.sources:
         if source.licence:
             click.echo(f"licence of {source.huggingface or source.modelscope}: {source.licence}", err=True)
+
+
+def _agree(recipe: ModelRecipe, accepted: bool) -> None:
+    """Show the licence, and go on when it is agreed to. Raises ClickException."""
+    _tell_licences(recipe)
     if accepted:
         return
     if sys.stdin is None or not sys.stdin.isatty():

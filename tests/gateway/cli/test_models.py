@@ -359,6 +359,7 @@ def test_a_bundle_is_made_of_files_that_are_there(run: Run, source: Path, store:
     done = run("export", "toy", "--from", str(source), "--precision", "loud")
     assert done.exit_code == 0, done.stderr
     assert (store.bundle("toy") / "net.onnx").read_bytes() == b"A NETWORK"
+    assert "Toy Licence, https://toy.example/licence" in done.stderr
     assert server.asked == []
     assert (source / "net.bin").exists()
 
