@@ -25,7 +25,7 @@ from engines.indextts.graphs import (
     vocoder,
     w2v_bert,
 )
-from engines.indextts.graphs.small_cache import write_small_caches
+from engines.indextts.graphs.int8_cache import write_int8_caches
 from engines.indextts.layout import Network, Release
 from engines.indextts.recipe import FORMAT, LICENCE, NAME, ExportOptions
 from engines.indextts.sizes import Sizes
@@ -137,7 +137,7 @@ def _write_stages(writer: BundleWriter, release: Release, options: ExportOptions
         writer.stage(part.file, partial(write, part, release, options, progress))
     if options.reference:
         writer.stage("preprocessor", partial(_copy_preprocessor, release))
-    writer.stage("small caches", partial(_write_small_caches, release, progress))
+    writer.stage("int8 caches", partial(_write_int8_caches, release, progress))
     if (model := release.emotion_text) is not None:
         precision = _INT8.get(options.precision, "fp32")
         writer.stage(
@@ -214,9 +214,9 @@ def _write_tables(release: Release, folder: Path) -> None:
     shutil.copyfile(release.file("bpe"), folder / "bpe.model")
 
 
-def _write_small_caches(release: Release, progress: Progress, folder: Path) -> None:
+def _write_int8_caches(release: Release, progress: Progress, folder: Path) -> None:
     progress("measuring keys and values", 0, 1)
-    write_small_caches(folder, release.sizes, Tables.read(folder))
+    write_int8_caches(folder, release.sizes, Tables.read(folder))
     progress("measuring keys and values", 1, 1)
 
 

@@ -42,7 +42,7 @@ def verify(folder: Path, source: Path | None, progress: Progress) -> list[Check]
     """
     bundle = Bundle.read(folder)
     bundle.require_format(FORMAT)
-    checks = [_contents(bundle, progress), *_small_caches(bundle)]
+    checks = [_contents(bundle, progress), *_int8_caches(bundle)]
     if source is None:
         return [*checks, _finite_tables(folder), *_finite_networks(bundle, progress)]
     release = Release.find(source, _has_reference(bundle))
@@ -63,7 +63,7 @@ def _contents(bundle: Bundle, progress: Progress) -> Check:
     return Check("files", True, f"{len(bundle.files)} files, {told_bytes(size_bytes)}, as the manifest says")
 
 
-def _small_caches(bundle: Bundle) -> Iterator[Check]:
+def _int8_caches(bundle: Bundle) -> Iterator[Check]:
     """Graphs with keys and values of 8 bit, against the same with those of float32."""
     there = {one.path for one in bundle.files}
     for name in (NAME, STEP_NAME):

@@ -6,7 +6,7 @@ import pytest
 from engines.indextts.decoding import Decoder
 from engines.indextts.gpt import NAME, STEP_NAME, Gpt
 from engines.indextts.graphs.gpt import build
-from engines.indextts.graphs.small_cache import write_small_caches
+from engines.indextts.graphs.int8_cache import write_int8_caches
 from engines.indextts.layout import Release
 from engines.indextts.sampling import Sampling
 from engines.indextts.tables import Tables
@@ -25,11 +25,11 @@ def _error(got, expected):
     return np.linalg.norm(got - expected) / np.linalg.norm(expected)
 
 
-def test_a_small_cache_stays_near_the_reference(oracle, tmp_path):
+def test_an_int8_cache_stays_near_the_reference(oracle, tmp_path):
     release, golden, latent = Release.find(oracle.checkpoints), oracle.golden("gpt"), oracle.golden("latent")
     tables = Tables.of_release(Release.find(oracle.checkpoints))
     build(release.tensors("gpt"), release.sizes, "fp32").save(tmp_path / NAME)
-    write_small_caches(tmp_path, release.sizes, tables)
+    write_int8_caches(tmp_path, release.sizes, tables)
     gpt, prefix = Gpt(tmp_path, release.sizes, tables, kv="int8"), golden["prefix_embeds"][0]
     cache = gpt.cache(len(prefix) + 1 + len(golden["greedy_tokens"]))
     _, logits = gpt.prefill(prefix, cache)
@@ -42,9 +42,9 @@ def test_a_small_cache_stays_near_the_reference(oracle, tmp_path):
     assert _error(gpt.latents(prefix, latent["codes"][0].tolist()), latent["latent"][0]) < 0.02
 
 
-def test_a_batch_with_a_small_cache_decodes_as_each_alone(tmp_path, sizes):
+def test_a_batch_with_an_int8_cache_decodes_as_each_alone(tmp_path, sizes):
     tiny = make(tmp_path, sizes, stops=1)
-    write_small_caches(tmp_path, tiny.whole, tiny.tables)
+    write_int8_caches(tmp_path, tiny.whole, tiny.tables)
     gpt = Gpt(tmp_path, tiny.whole, tiny.tables, kv="int8")
     prefixes = [np.random.default_rng(n).standard_normal((n, sizes.width)).astype(np.float32) for n in (5, 30, 17, 9)]
 
@@ -68,7 +68,7 @@ def test_a_batch_with_a_small_cache_decodes_as_each_alone(tmp_path, sizes):
 def test_single_steps_may_have_smaller_weights(tmp_path, sizes):
     plain = make(tmp_path, sizes)
     build(plain.tensors, plain.whole, "int4").save(tmp_path / STEP_NAME)
-    write_small_caches(tmp_path, plain.whole, plain.tables)
+    write_int8_caches(tmp_path, plain.whole, plain.tables)
     prefix = np.random.default_rng(0).standard_normal((20, sizes.width)).astype(np.float32)
     step = plain.gpt.embedded([3], [2])[None]
 
@@ -85,7 +85,7 @@ def test_single_steps_may_have_smaller_weights(tmp_path, sizes):
         assert _error(latents, exact[2]) < bound
 
 
-def test_a_bundle_without_small_caches_says_so(tmp_path, sizes):
+def test_a_bundle_without_int8_caches_says_so(tmp_path, sizes):
     tiny = make(tmp_path, sizes)
     with pytest.raises(SessionError, match=r"gpt_int8_cache\.onnx is missing; export"):
         Gpt(tmp_path, tiny.whole, tiny.tables, kv="int8")

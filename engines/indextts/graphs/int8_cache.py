@@ -28,7 +28,7 @@ _RESERVE = 1.5
 _SCALES_AT = 12
 
 
-def write_small_caches(folder: Path, sizes: Sizes, tables: Tables) -> None:
+def write_int8_caches(folder: Path, sizes: Sizes, tables: Tables) -> None:
     """For the model's graphs in `folder`, write those with keys and values of 8 bit. Raises SessionError."""
     scales = measure_scales(Gpt(folder, sizes, tables), tables)
     for name in (NAME, STEP_NAME):
