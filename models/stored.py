@@ -63,7 +63,7 @@ class CheckpointError(ValueError):
     """A file whose tensors cannot be used; the message says which and why."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: until Python 3.11.3 these would bring a `__setstate__` over the one below
 class Stored:
     """A tensor on disk: where its bytes lie and how they are to be read."""
 
@@ -183,7 +183,7 @@ def _zip_of_pickle(path: Path) -> Any:
             return _Reader(file, path, f"{root}data/", storages).load()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Storage:
     """A stretch of the file that tensors share."""
 
