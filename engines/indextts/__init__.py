@@ -38,11 +38,16 @@ def voices_folder(instance: Instance) -> Path:
     return instance.data_dir / "voices" / "indextts"
 
 
-def describe(instance: Instance, options: IndexTtsOptions, *, shelf: Shelf | None = None) -> EngineInfo:
-    """What the engine can do, from the bundle's manifest and the heads of the voices' files."""
+def describe(
+    instance: Instance, options: IndexTtsOptions, *, shelf: Shelf | None = None, bundle: Bundle | None = None
+) -> EngineInfo:
+    """What the engine can do, from a bundle's manifest and the heads of the voices' files.
+
+    `bundle`: the one that is loaded; without it, the one that is there.
+    """
     slots = instance.slots or DEFAULT_SLOTS
     try:
-        bundle = Bundle.read(bundle_folder(instance, options))
+        bundle = bundle or Bundle.read(bundle_folder(instance, options))
     except BundleError:
         return EngineInfo(languages=frozenset(LANGUAGES), slots=slots, licence=LICENCE)
     shelf = shelf or Shelf(voices_folder(instance))

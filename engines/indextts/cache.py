@@ -48,9 +48,14 @@ class Cache:
             self.positions = min(-(-max(positions, 3 * old_positions // 2) // _STEP) * _STEP, most_positions)
         if (self.rows, self.positions) == (old_rows, old_positions):
             return
-        for place, old in enumerate(self.arrays):  # one after the other, so that little is there twice
-            self.arrays[place] = self._empty()
-            self.arrays[place][:old_rows, :, :old_positions] = old
+        try:
+            for place, old in enumerate(self.arrays):  # one after the other, so that little is there twice
+                new = self._empty()
+                new[:old_rows, :, :old_positions] = old[:old_rows, :, :old_positions]
+                self.arrays[place] = new
+        except MemoryError:  # what has grown is not used: each array holds at least what the cache says
+            self.rows, self.positions = old_rows, old_positions
+            raise
 
     def move(self, sources: Sequence[int], rows: Sequence[int], start: int, stop: int) -> None:
         """Write positions from `start` to before `stop` of the rows `sources` to `rows`, all at once."""
@@ -67,9 +72,8 @@ class Cache:
 
     def bind(self, binding: onnxruntime.IOBinding, first: int, rows: int) -> None:
         """Let a run see `rows` rows from `first` on, and write to them."""
-        shape = (rows, *self.arrays[0].shape[1:])
-        skipped_bytes = first * self.arrays[0].strides[0]
         for (past, present), array in zip(self._names, self.arrays, strict=True):
-            begin = array.__array_interface__["data"][0] + skipped_bytes
+            shape = (rows, *array.shape[1:])  # its own: one may have grown before there was no memory for the next
+            begin = array.__array_interface__["data"][0] + first * array.strides[0]
             binding.bind_input(past, "cpu", 0, self._dtype, shape, begin)
             binding.bind_output(present, "cpu", 0, self._dtype, shape, begin)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import InvalidRequest, Unsupported
 from engines.indextts.emotion import NAMES
 from engines.indextts.qwen import Qwen
+from engines.indextts.slices import whole
 from models.bundle import Progress
 from models.checkpoint import CheckpointError, Tensors
 
@@ -54,18 +55,25 @@ class EmotionText:
         self._known: dict[str, Weights] = {}
 
     def weights(self, text: str) -> Weights:
-        """A strength, 0 to 1, for each of `emotion.NAMES`; an answer that makes no sense is calm.
+        """As `reading`, in one go."""
+        return whole(self.reading(text))
+
+    def reading(self, text: str) -> Generator[None, None, Weights]:
+        """A strength, 0 to 1, for each of `emotion.NAMES`; an answer that makes no sense is calm. Stops at each token
+        of the answer, for other work or for good.
 
         Equal texts have equal weights. Raises Unsupported when the bundle lacks the model, InvalidRequest for a text
         that is too long, SessionError for a damaged model.
         """
         if text not in self._known:
+            weights = read_answer((yield from self._answer(text)))
             while len(self._known) >= _REMEMBERED:
                 del self._known[next(iter(self._known))]
-            self._known[text] = read_answer(self._answer(text))
+            self._known[text] = weights
+            return weights
         return self._known[text]
 
-    def _answer(self, text: str) -> str:
+    def _answer(self, text: str) -> Generator[None, None, str]:
         tokenizer, model, ends = self._loaded = self._loaded or self._load()
         question = question_ids(tokenizer, text)
         if len(question) > _LONGEST_QUESTION:
@@ -75,6 +83,7 @@ class EmotionText:
             given.append(token)
             if token in ends or "}" in tokenizer.decode([token]):
                 break
+            yield
         return str(tokenizer.decode(given, skip_special_tokens=True))
 
     def _load(self) -> tuple[Any, Qwen, frozenset[int]]:

@@ -21,8 +21,9 @@ from engines.indextts.model import IndexTts
 from engines.indextts.options import IndexTtsOptions
 from engines.indextts.outlet import Outlet
 from engines.indextts.schedule import Schedule
-from engines.indextts.shelf import Shelf
+from engines.indextts.shelf import Card, Shelf
 from engines.indextts.speech import Speech
+from models.bundle import Bundle
 
 logger = logging.getLogger("voxgate.indextts")
 
@@ -42,6 +43,7 @@ class IndexTtsEngine:
         self._shelf = Shelf(voices_folder(instance))
         self._info = describe(instance, options, shelf=self._shelf)
         self._cards = self._shelf.cards()
+        self._bundle: Bundle | None = None  # that is loaded, whatever has taken its place since
         self._starting = asyncio.Lock()
         self._worker: _Worker | None = None
 
@@ -49,8 +51,7 @@ class IndexTtsEngine:
     def info(self) -> EngineInfo:
         """With the voices that are there now: the folder is looked at each time."""
         if (cards := self._shelf.cards()) != self._cards:
-            self._info = describe(self._instance, self._options, shelf=self._shelf)
-            self._cards = cards
+            self._look(cards)
         return self._info
 
     async def start(self) -> None:
@@ -62,8 +63,12 @@ class IndexTtsEngine:
             worker = _Worker(self._instance, self._options)
             try:
                 await worker.load()
+                assert worker.model is not None
+                self._bundle = worker.model.bundle
+                self._look(self._shelf.cards())
                 await self._warm_up(worker)
             except BaseException:
+                self._bundle = None
                 await worker.end()
                 raise
             self._worker = worker
@@ -85,9 +90,13 @@ class IndexTtsEngine:
     async def close(self) -> None:
         """Stop what speaks (its listeners get Unavailable) and free the networks."""
         async with self._starting:
-            worker, self._worker = self._worker, None
+            worker, self._worker, self._bundle = self._worker, None, None
             if worker is not None:
                 await worker.end()
+
+    def _look(self, cards: tuple[Card, ...]) -> None:
+        self._info = describe(self._instance, self._options, shelf=self._shelf, bundle=self._bundle)
+        self._cards = cards
 
     def _seed(self, request: SpeechRequest) -> int:
         return (self._options.seed if request.seed is None else request.seed) & _MASK

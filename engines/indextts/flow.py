@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.indextts.network import Network
+from engines.indextts.slices import whole
 
 Array = npt.NDArray[np.float32]
 
@@ -35,13 +36,7 @@ class Flow:
         cfg_until: float = 1.0,
     ) -> Array:
         """As `follow`, in one go."""
-        following = self.follow(mu, prompt_mel, style, noise, steps, cfg, cfg_until)
-        while True:
-            try:
-                next(following)
-            except StopIteration as end:
-                mel: Array = end.value
-                return mel
+        return whole(self.follow(mu, prompt_mel, style, noise, steps, cfg, cfg_until))
 
     def follow(
         self,

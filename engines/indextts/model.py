@@ -6,7 +6,7 @@ Everything here blocks, and is for one thread. Knows nothing about whose work co
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -20,7 +20,7 @@ from engines.indextts.emotion import blend
 from engines.indextts.emotion_text import ALPHA_OF_WORDS, EmotionText
 from engines.indextts.flow import Flow
 from engines.indextts.gpt import Gpt
-from engines.indextts.length_regulator import LengthRegulator
+from engines.indextts.length_regulator import FRAMES_PER_CODE, LengthRegulator
 from engines.indextts.openvino import OpenVinoNetwork
 from engines.indextts.options import IndexTtsOptions
 from engines.indextts.recipe import FORMAT
@@ -39,6 +39,9 @@ Array = NDArray[np.float32]
 
 #: rows of the voice before the text: what the release's perceiver gives, and two for the speed
 _CONDITIONING_ROWS = 34
+#: frames that the solver is given at once, at most about half as many again: its time grows with their square. 30
+#: seconds, so that nothing but slow speech is ever cut by it
+_MOST_FRAMES = 2600
 #: silence between two segments, as the release has it
 PAUSE_S = 0.2
 #: what is faded out before it and in behind it, so that no seam clicks
@@ -50,6 +53,7 @@ class IndexTts:
     """model = IndexTts.load(instance, options)"""
 
     options: IndexTtsOptions
+    bundle: Bundle
     sample_rate: int
     tables: Tables
     gpt: Gpt
@@ -83,6 +87,7 @@ class IndexTts:
         )
         return cls(
             options,
+            bundle,
             sizes.mel.sample_rate,
             tables,
             gpt,
@@ -97,24 +102,28 @@ class IndexTts:
     def room(self) -> int:
         return self.decoder.room // self.options.beams
 
-    def prepare(self, speech: Speech) -> None:
-        """Find the voice, its emotion and the segments. Raises SpeechError."""
+    def prepare(self, speech: Speech) -> Iterator[None]:
+        """Find the voice, the segments and the emotion. Raises SpeechError."""
         request = speech.request
         voice = self.voices.voice(request.voice)
-        emotion = self._emotion_of(request)
+        yield
+        longest = min(self.options.max_segment_tokens, len(self.tables.text_position) - 2)
+        first = self.options.first_segment_tokens
+        segments = yield from self.front.reading(request.text, longest, first, request.language)
+        emotion = yield from self._emotion_of(request)
         borrowed = self.voices.voice(emotion.voice) if emotion and emotion.voice else None
         conditioning = voice.conditioning(blend(voice, emotion, borrowed), self.tables.speed_embedding)
-        longest = min(self.options.max_segment_tokens, len(self.tables.text_position) - 2)
-        segments = self.front.segments(request.text, longest, self.options.first_segment_tokens, request.language)
         # numbers that have nothing to do with each other, however near the seeds of two requests are
         seeds = np.random.SeedSequence(speech.seed).generate_state(len(segments), np.uint64)
         speech.segments = [
             Segment(
                 number,
-                self.gpt.prefix(conditioning, ids),
+                conditioning,
+                ids,
                 int(seed),
                 speech.max_codes,
                 first_codes=0 if number else self.options.stream_codes,
+                most_codes=max(1, int(_MOST_FRAMES * request.speed / FRAMES_PER_CODE)),
             )
             for number, (ids, seed) in enumerate(zip(segments, seeds, strict=True))
         ]
@@ -130,7 +139,8 @@ class IndexTts:
             beams=options.beams,
             max_codes=segment.max_codes,
         )
-        segment.sequence = self.decoder.add(segment.prefix, sampling, segment.seed)
+        prefix = self.gpt.prefix(segment.conditioning, segment.ids)
+        segment.sequence = self.decoder.add(prefix, sampling, segment.seed)
 
     def decode(self) -> Iterable[Sequence]:
         return self.decoder.step()
@@ -165,11 +175,12 @@ class IndexTts:
         if held is not None:
             yield self._chunk(held * self._ramp(len(held))[::-1])
 
-    def _emotion_of(self, request: SpeechRequest) -> Emotion | None:
+    def _emotion_of(self, request: SpeechRequest) -> Generator[None, None, Emotion | None]:
         """What numbers say goes before what words say. Raises Unsupported for words that nobody here understands."""
         if request.emotion or not request.instructions:
             return request.emotion
-        return Emotion(vector=self.emotion_text.weights(request.instructions), alpha=ALPHA_OF_WORDS)
+        vector = yield from self.emotion_text.reading(request.instructions)
+        return Emotion(vector=vector, alpha=ALPHA_OF_WORDS)
 
     def _ramp(self, samples: int) -> Array:
         """Up from 0, and then 1."""

@@ -1,7 +1,7 @@
 """Whose work comes next: one batch of decoding for all requests, and the audio of each, in slices of a fraction of a
 second.
 
-    prepare   newcomers first: it is quick
+    prepare   newcomers first, a tenth of a second each; what takes longer, the half of the time
     begin     segments enter the batch while it has room: first ones before others, which leave a row free for newcomers
     voice     audio of who has heard nothing yet, then of who came first; every fourth slice goes to who waited longest
     decode    one code for every segment in the batch: when no audio can be made, and in half of the time while somebody
@@ -26,6 +26,10 @@ from engines.indextts.voicing import Piece
 
 #: of the slices of audio work, each so-and-so-many-th goes to who waited longest
 PATIENCE = 4
+#: seconds after which preparing a text stops for other work: most texts take less
+PREPARE_S = 0.1
+#: decoded segments of a speech that may wait to be spoken before more are begun: each holds its keys and values
+WAITING = 4
 
 
 class Model(Protocol):
@@ -35,8 +39,8 @@ class Model(Protocol):
     def room(self) -> int:
         """Segments that may be begun beside those that are decoded."""
 
-    def prepare(self, speech: Speech) -> None:
-        """Find its voice and cut its text into segments. Raises SpeechError."""
+    def prepare(self, speech: Speech) -> Iterator[None]:
+        """Find its voice and cut its text into segments, in slices. Raises SpeechError."""
 
     def begin(self, segment: Segment) -> None:
         """Let a segment be decoded with the others."""
@@ -60,6 +64,7 @@ class Schedule:
         self._model, self._ahead_s, self._clock = model, ahead_s, clock
         self._speeches: list[Speech] = []  # in the order in which they came
         self._slices = 0
+        self._prepared = False  # the last turn went to a newcomer
         self._owed_s = 0.0  # that decoding may take before audio is worked on again; negative: the other way round
 
     def add(self, speech: Speech) -> None:
@@ -69,9 +74,12 @@ class Schedule:
         """Do one slice of work; False when there is none until somebody comes, or takes what was made."""
         for speech in [one for one in self._speeches if one.outlet.closed]:
             self._leave(speech)
-        if newcomer := next((one for one in self._speeches if not one.prepared), None):
+        newcomer = min((one for one in self._speeches if not one.prepared), key=lambda one: one.asked, default=None)
+        if newcomer and not (newcomer.asked and self._prepared):
+            self._prepared = True
             self._prepare(newcomer)
             return True
+        self._prepared = False
         if begin := self._next_segment():
             self._begin(*begin)
             return True
@@ -84,13 +92,14 @@ class Schedule:
         elif decoding:
             with self._timed(-1 if speaking else 0):
                 self._decode()
-        return bool(speaking or decoding)
+        return bool(speaking or decoding or newcomer)
 
     def end(self, error: SpeechError) -> None:
         """Break everything off."""
-        for speech in list(self._speeches):
+        for speech in self._speeches:  # all of them, before anything can fail
             speech.outlet.end(error)
-            self._leave(speech)
+        while self._speeches:
+            self._leave(self._speeches[0])
 
     # choosing
 
@@ -106,7 +115,10 @@ class Schedule:
         return any(True for speech in self._speeches for _ in speech.running())
 
     def _may_begin(self, speech: Speech) -> bool:
-        return speech.begun < len(speech.segments) and (not speech.begun or speech.outlet.ahead_s < self._ahead_s)
+        waiting = sum(one.decoded for one in speech.segments[speech.speaking : speech.begun])
+        if speech.begun == len(speech.segments) or waiting >= WAITING:
+            return False
+        return not speech.begun or speech.outlet.ahead_s < self._ahead_s
 
     def _next_audio(self) -> Speech | None:
         """The speech of which audio can be made, and is wanted, now."""
@@ -127,8 +139,15 @@ class Schedule:
     # working
 
     def _prepare(self, speech: Speech) -> None:
+        speech.asked += 1
+        until_s = self._clock() + PREPARE_S
         with self._blaming(speech):
-            self._model.prepare(speech)
+            if speech.preparing is None:
+                speech.preparing = self._model.prepare(speech)
+            for _ in speech.preparing:
+                if self._clock() >= until_s:
+                    return
+            speech.preparing = None
             if speech.segment is None:
                 raise EngineFault("the text was cut into no segments")
 
@@ -174,6 +193,7 @@ class Schedule:
     def _put_piece_away(self, speech: Speech) -> None:
         speech.audio = None
         if speech.piece is not None and speech.piece.last:
+            speech.segments[speech.speaking].put_away()
             speech.speaking += 1
             if speech.segment is None:
                 self._finish(speech)
@@ -189,7 +209,7 @@ class Schedule:
     def _leave(self, speech: Speech) -> None:
         """Its rows in the batch are free at once."""
         self._speeches.remove(speech)
-        speech.audio = None
+        speech.audio = speech.preparing = None
         for sequence in speech.running():
             self._model.drop(sequence)
 

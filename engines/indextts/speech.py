@@ -7,7 +7,9 @@ Knows nothing about networks, threads or who is served first.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from collections.abc import Sequence as Row
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +27,8 @@ GROWTH = 4
 #: of the first piece, the part that must be decoded beyond the end of a piece before that is made: what the last one
 #: has at least, and what each hears of its neighbours
 MARGIN = 0.25
+#: codes of which `MARGIN` is a part where there is no quick first piece
+WHOLE_CODES = 40
 #: of a further piece, the part that must be decoded beyond its end, or the piece is the last one: a short rest would
 #: send the voice's mel through the solver once more for little audio
 REST = 0.5
@@ -35,10 +39,12 @@ class Segment:
     """A part of the text, said in one go."""
 
     number: int
-    prefix: NDArray[np.float32]  # [P, D], what the decoder is given
+    conditioning: NDArray[np.float32]  # [34, D], the voice's rows: one array for all segments of a speech
+    ids: Row[int]  # of its text
     seed: int
     max_codes: int
     first_codes: int  # codes of the first piece; 0: it is made whole
+    most_codes: int = sys.maxsize  # of any piece
     sequence: Sequence | None = None  # in the decoder, or decoded
     decoded: bool = False
     voicing: Voicing | None = None  # what the audio of one piece hands on to the next
@@ -48,12 +54,19 @@ class Segment:
         """What can be made now; None while too little is decoded."""
         if self.sequence is None:
             return None
-        known, margin = len(self.sequence.codes), max(1, int(self.first_codes * MARGIN))
-        border = self.voiced * GROWTH or self.first_codes
-        beyond = max(margin, int(border * REST)) if self.voiced else margin
-        if self.first_codes and known >= border + beyond:
+        known = len(self.sequence.codes)
+        margin = max(1, int(min(self.first_codes or WHOLE_CODES, self.most_codes) * MARGIN))
+        grown = (self.voiced * (GROWTH - 1) or self.first_codes) if self.first_codes else self.most_codes
+        border = self.voiced + min(grown, self.most_codes)
+        first = self.voiced == 0 and self.first_codes > 0
+        beyond = margin if first else max(margin, int(min(border, self.most_codes) * REST))
+        if known >= border + beyond:
             return Piece(self.voiced, border, margin, last=False)
         return Piece(self.voiced, known, margin, last=True) if self.decoded else None
+
+    def put_away(self) -> None:
+        """It was spoken: free what it holds, tens of megabytes of keys and values among it."""
+        self.sequence = self.voicing = None
 
 
 @dataclass(slots=True, eq=False)
@@ -66,6 +79,8 @@ class Speech:
     max_codes: int  # of each segment
     voice: VoiceBundle | None = None
     segments: list[Segment] = field(default_factory=list)
+    preparing: Iterator[None] | None = None  # a slice of work at a time
+    asked: int = 0  # turns that its preparation has had
     begun: int = 0  # segments that were given to the decoder
     speaking: int = 0  # number of the segment whose audio is made
     piece: Piece | None = None  # in hand

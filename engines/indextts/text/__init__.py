@@ -6,9 +6,11 @@ the release's vocabulary. Blocks, and is for any thread. Knows nothing about net
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 
 from engines.errors import InvalidRequest, Unsupported
+from engines.indextts.slices import whole
 from engines.indextts.text.characters import unify
 from engines.indextts.text.grammar import Grammar
 from engines.indextts.text.normalise import Read, normalise
@@ -25,21 +27,36 @@ class Front:
     def __init__(self, bpe: Path, *, normalise: bool = True) -> None:
         """Raises Unavailable when the vocabulary cannot be read."""
         self._tokenizer = Tokenizer(bpe)
-        self._read: Read = Grammar().read if normalise else (lambda text, _: text)
+        self._read: Read = Grammar().read if normalise else (lambda text, _: (text,))
 
     def segments(self, text: str, max_tokens: int = 120, first_tokens: int = 0, language: str = "") -> list[list[int]]:
-        """Ids of the tokens of each segment, in order: all of them are those of the whole text.
+        """As `reading`, in one go."""
+        return whole(self.reading(text, max_tokens, first_tokens, language))
+
+    def reading(
+        self, text: str, max_tokens: int = 120, first_tokens: int = 0, language: str = ""
+    ) -> Generator[None, None, list[list[int]]]:
+        """Ids of the tokens of each segment, in order: all of them are those of the whole text. Stops at each sentence,
+        for other work or for good.
 
         No segment has more than `max_tokens`. Those that end within the first `first_tokens` stay as short as sentences
         are, so that speaking can begin early. `language`: a base code, which decides how numbers are read where the
         text leaves it open. Raises InvalidRequest when there is nothing to say, Unsupported when it is in no script
         that the model reads.
         """
-        return [self._tokenizer.ids(one) for one in cut_segments(self.pieces(text, language), max_tokens, first_tokens)]
+        pieces = yield from self._pieces(text, language)
+        return [self._tokenizer.ids(one) for one in cut_segments(pieces, max_tokens, first_tokens)]
 
     def pieces(self, text: str, language: str = "") -> list[str]:
-        """The tokens of the whole text as strings. Raises as `segments` does."""
-        spoken = unify(normalise(text, self._read, language))
+        """The tokens of the whole text as strings. Raises as `reading` does."""
+        return whole(self._pieces(text, language))
+
+    def _pieces(self, text: str, language: str) -> Generator[None, None, list[str]]:
+        parts = []
+        for part in normalise(text, self._read, language):
+            parts.append(part)
+            yield
+        spoken = unify("".join(parts))
         if not any(map(str.isalnum, spoken)):
             raise InvalidRequest("there is nothing to say in this text: no letter, no number", param="input")
         pieces = self._tokenizer.pieces(spoken)

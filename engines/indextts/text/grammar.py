@@ -7,6 +7,7 @@ is fetched. It is imported with the first text: half a second, 45 MB. Knows noth
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from engines.indextts.text.normalise import Language
@@ -28,13 +29,13 @@ class Grammar:
     def __init__(self) -> None:
         self._loaded: dict[Language, Any] = {}
 
-    def read(self, text: str, language: Language) -> str:
-        """`text` with its numbers and signs in words. White space at its ends is kept."""
+    def read(self, text: str, language: Language) -> Iterator[str]:
+        """`text` with its numbers and signs in words, sentence by sentence. White space at its ends is kept."""
         if language == "zh":
             text = _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
         # both come back from the grammars with backslashes before them
         text = text.replace("\\", " ").replace('"', "'")
-        return "".join(self._read(match[0], language) for match in _SENTENCE.finditer(text))
+        return (self._read(match[0], language) for match in _SENTENCE.finditer(text))
 
     def _read(self, sentence: str, language: Language) -> str:
         body = sentence.strip()

@@ -7,15 +7,15 @@ foreign names. The text is cut there, so that no grammar meets them. Knows no gr
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from engines.indextts.text.characters import HAN
 from engines.indextts.text.pinyin import SYLLABLE, has_pinyin, spell, spell_all
 
 Language = Literal["zh", "en"]
-#: reads out the numbers and signs of a text, in a language
-Read = Callable[[str, Language], str]
+#: reads out the numbers and signs of a text, in a language: parts of it, one after the other
+Read = Callable[[str, Language], Iterable[str]]
 
 _KEPT = re.compile(
     r"<[^<>|]{1,64}\|(?P<reading>[^<>|]{1,128})>"
@@ -31,16 +31,18 @@ _LATIN = re.compile("[A-Za-z]")
 _EMAIL = re.compile(r"[A-Za-z0-9_]@[A-Za-z0-9][A-Za-z0-9-]*\.[A-Za-z]")
 
 
-def normalise(text: str, read: Read, language: str = "") -> str:
-    """`text` as it is to be spoken. `language` decides between Mandarin and English where the text does not.
+def normalise(text: str, read: Read, language: str = "") -> Iterator[str]:
+    """Parts of `text` as it is to be spoken, which make up all of it: a long one takes seconds.
 
-    A single character that is no digit is nothing to read out, and stays.
+    `language` decides between Mandarin and English where the text does not. A single character that is no digit is
+    nothing to read out, and stays.
     """
     text = text.encode("utf-8", "ignore").decode().strip()  # lone surrogates are no text
     if len(text) == 1 and not text.isdigit():
-        return text
-    spoken_in = choose_language(text, language)
-    return "".join(_parts(_IS.sub(r"\1 is", text), lambda part: read(part, spoken_in)))
+        yield text
+    else:
+        spoken_in = choose_language(text, language)
+        yield from _parts(_IS.sub(r"\1 is", text), lambda part: read(part, spoken_in))
 
 
 def choose_language(text: str, language: str = "") -> Language:
@@ -53,17 +55,17 @@ def choose_language(text: str, language: str = "") -> Language:
     return "en" if _LATIN.search(text) and not _EMAIL.search(text) else "zh"
 
 
-def _parts(text: str, read: Callable[[str], str]) -> Iterator[str]:
+def _parts(text: str, read: Callable[[str], Iterable[str]]) -> Iterator[str]:
     after = 0
     for match in _KEPT.finditer(text):
-        yield read(text[after : match.start()])
+        yield from read(text[after : match.start()])
         after = match.end()
         if match["reading"]:
             yield spell_all(match["reading"])
         elif match["pinyin"]:
             yield spell(match["pinyin"])
         elif match["term"]:
-            yield "-".join(map(read, match["term"].split("-")))
+            yield "-".join("".join(read(part)) for part in match["term"].split("-"))
         else:
             yield match["dot"]
-    yield read(text[after:])
+    yield from read(text[after:])

@@ -1,10 +1,11 @@
 """What the tests of IndexTTS-2 share: the reference data, and what is made of it once a session."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
+from onnxruntime import InferenceSession
 
 from engines.indextts.export import export
 from engines.indextts.layout import Release
@@ -61,14 +62,20 @@ def home(oracle: Oracle, bundle: Bundle, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="session")
-def opened_once() -> Iterator[None]:
-    """Graphs are opened once for all engines of this process: they hold nothing that a run changes."""
-    opened = cache(lambda path, threads=None: open_session(path, threads))
-    with pytest.MonkeyPatch.context() as patch:
-        for module in ("model", "gpt"):
-            by_name = f"engines.indextts.{module}.open_session"
-            patch.setattr(by_name, lambda path, threads=None: opened(path.resolve(), threads))
-        yield
+def opened() -> Callable[..., InferenceSession]:
+    """Opens a graph, once."""
+    return cache(lambda path, threads: open_session(path, threads))
+
+
+@pytest.fixture
+def opened_once(opened: Callable[..., InferenceSession], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graphs are opened once for all engines of this process: they hold nothing that a run changes.
+
+    For tests that ask for it alone: others write another graph where one was.
+    """
+    for module in ("model", "gpt"):
+        by_name = f"engines.indextts.{module}.open_session"
+        monkeypatch.setattr(by_name, lambda path, threads=None: opened(path.resolve(), threads))
 
 
 def export_quietly(source: Path, folder: Path, options: ExportOptions) -> Bundle:

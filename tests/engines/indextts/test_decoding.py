@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from engines.errors import Busy, InvalidRequest
+from engines.indextts.cache import Cache
 from engines.indextts.decoding import Decoder
 from engines.indextts.gpt import NAME, Gpt
 from engines.indextts.graphs.gpt import build
@@ -222,3 +223,30 @@ def test_nobody_goes_beyond_the_positions_there_are(tiny):
     assert len(sequence.codes) == 8
     with pytest.raises(InvalidRequest, match="shorten the text"):
         decoder.add(_prefix(tiny, 20), DRAWN, 0)
+
+
+@pytest.mark.parametrize("grown", range(4))
+def test_too_little_memory_for_one_more_ends_nobody_else(tiny, monkeypatch, grown):
+    prefixes = _prefix(tiny, 7), _prefix(tiny, 9, seed=1)
+    expected, _ = _alone(tiny, prefixes[0], DRAWN, 1)
+    decoder = Decoder(tiny.gpt, 2, 200)
+    first = decoder.add(prefixes[0], DRAWN, 1)
+    decoder.step()
+    empty, asked = Cache._empty, []
+
+    def scarce(cache):
+        asked.append(1)
+        if len(asked) > grown:
+            raise MemoryError
+        return empty(cache)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Cache, "_empty", scarce)
+        with pytest.raises(MemoryError):
+            decoder.add(prefixes[1], DRAWN, 2)
+    assert (decoder.running, decoder.room) == ([first], 1)
+    decoder.step()
+    second = decoder.add(prefixes[1], DRAWN, 2)
+    _finish(decoder)
+    assert first.codes == expected
+    assert second.codes == _alone(tiny, prefixes[1], DRAWN, 2)[0]

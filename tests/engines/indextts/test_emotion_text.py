@@ -88,6 +88,21 @@ def test_words_are_asked_about_in_the_models_form_of_talk_and_answered_with_weig
     assert EmotionText(folder, 1).weights("开心") == (0.6, 0, 0, 0, 0, 0.25, 0, 0)
 
 
+def test_an_answer_stops_at_each_token_so_that_others_are_served_and_two_may_be_read_at_once(folder):
+    reader = EmotionText(folder, 1)
+    both, given, stops = [reader.reading("开心"), reader.reading("难过")], [], 0
+    while both:
+        for one in list(both):
+            try:
+                next(one)
+                stops += 1
+            except StopIteration as end:
+                given.append(end.value)
+                both.remove(one)
+    assert given == [(0.6, 0, 0, 0, 0, 0.25, 0, 0)] * 2
+    assert stops == 2 * (len(ANSWER) - 1)
+
+
 def test_a_model_that_never_ends_is_stopped_and_calm(folder, tmp_path):
     for one in folder.iterdir():
         (tmp_path / one.name).write_bytes(one.read_bytes())
@@ -99,7 +114,13 @@ def test_a_model_that_never_ends_is_stopped_and_calm(folder, tmp_path):
 
 def test_equal_words_are_asked_about_once(folder, monkeypatch):
     reader, asked = EmotionText(folder, 1), []
-    monkeypatch.setattr(reader, "_answer", lambda text: asked.append(text) or '{"sad": 0.5}')
+
+    def answer(text):
+        asked.append(text)
+        yield
+        return '{"sad": 0.5}'
+
+    monkeypatch.setattr(reader, "_answer", answer)
     for number in [*range(300), 299, 0]:
         assert reader.weights(str(number))[2] == 0.5
     assert len(asked) == 301  # the oldest were forgotten

@@ -186,6 +186,42 @@ async def test_a_voice_added_or_replaced_while_it_runs_is_spoken_with(
     assert (after["first"] == versions["first"], after["second"] == versions["second"]) == (True, False)
 
 
+async def test_what_is_loaded_is_described_whatever_has_taken_its_place(
+    start: Start, oracle: Oracle, bundle: Bundle, bundle_int8: Bundle, text: str, tmp_path: Path
+) -> None:
+    home = make_home(tmp_path / "data", bundle, oracle, "first")
+    engine = await start(home)
+    version, spoken = engine.info.version, pcm(await say(engine, text))
+    place = home / "models" / "indextts2"
+    place.unlink()
+    place.symlink_to(bundle_int8.folder, target_is_directory=True)
+    add_voice(home, bundle, oracle, "second", seed=1)  # which lets it look anew
+    assert [voice.id for voice in engine.info.voices] == ["first", "second"]
+    assert engine.info.version == version, "clips of it must not be kept as the new bundle's"
+    place.unlink()
+    add_voice(home, bundle, oracle, "third", seed=2)
+    assert [voice.id for voice in engine.info.voices] == ["first", "second", "third"]
+    assert pcm(await say(engine, text, voice="first")) == spoken
+    await engine.close()
+    place.symlink_to(bundle_int8.folder, target_is_directory=True)
+    await engine.start()
+    assert engine.info.version != version
+
+
+async def test_others_speak_while_a_long_text_is_read_and_who_leaves_meanwhile_is_forgotten(
+    start: Start, text: str
+) -> None:
+    engine = await start()
+    stream = engine.synthesize(SpeechRequest("它在3公里外花了5元，" * 2000, "zh"))
+    waiting = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    assert pcm(await say(engine, text))
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await stream.aclose()
+    assert pcm(await say(engine, text))
+
+
 async def test_a_voice_whose_file_is_damaged_is_unsupported_and_the_others_speak(
     start: Start, oracle: Oracle, bundle: Bundle, text: str, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from engines.contract import AudioChunk, SpeechRequest
 from engines.errors import EngineFault, SpeechError, Unavailable, Unsupported
-from engines.indextts.schedule import Schedule
+from engines.indextts.schedule import WAITING, Schedule
 from engines.indextts.speech import Segment, Speech
 from engines.indextts.voicing import Piece
 
@@ -49,30 +49,36 @@ class Counting:
 
     def __init__(self, rows: int = 4, decode_s: float = 1.0, slice_s: float = 1.0, slices: int = 1) -> None:
         self.rows, self.decode_s, self.slice_s, self.slices = rows, decode_s, slice_s, slices
+        self.most_codes = 10**6  # of a piece
         self.now_s = 0.0
         self.did: list[str] = []
         self.running: list[Sequence] = []
         self.lengths: dict[str, list[int]] = {}
+        self.thoughts: dict[str, int] = {}  # slices that preparing takes
 
     @property
     def room(self) -> int:
         return self.rows - len(self.running)
 
-    def prepare(self, speech: Speech) -> None:
+    def prepare(self, speech: Speech) -> Iterator[None]:
         name = speech.request.text
         if name == "wrong":
             raise Unsupported("no")
+        for _ in range(self.thoughts.get(name, 0)):
+            self.now_s += 0.06
+            self.did.append(f"prepare {name}")
+            yield
         speech.voice = object()  # type: ignore[assignment]
         first = speech.seed  # codes of the first piece
         lengths = self.lengths.get(name, [4])
         speech.segments = [
-            Segment(n, name, length, speech.max_codes, first if n == 0 else 0)  # type: ignore[arg-type]
+            Segment(n, name, [], length, speech.max_codes, first if n == 0 else 0, self.most_codes)  # type: ignore[arg-type]
             for n, length in enumerate(lengths)
         ]
 
     def begin(self, segment: Segment) -> None:
-        self.did.append(f"begin {segment.prefix}{segment.number}")
-        sequence = Sequence(f"{segment.prefix}{segment.number}", segment.seed)
+        self.did.append(f"begin {segment.conditioning}{segment.number}")
+        sequence = Sequence(f"{segment.conditioning}{segment.number}", segment.seed)
         segment.sequence = sequence  # type: ignore[assignment]
         self.running.append(sequence)
 
@@ -91,7 +97,7 @@ class Counting:
     def voice(self, speech: Speech, segment: Segment, piece: Piece) -> Iterator[AudioChunk | None]:
         for number in range(self.slices):
             self.now_s += self.slice_s
-            self.did.append(f"voice {segment.prefix}{segment.number}")
+            self.did.append(f"voice {segment.conditioning}{segment.number}")
             if speech.request.text == "broken":
                 raise ValueError("a network failed")
             last = number == self.slices - 1
@@ -127,6 +133,55 @@ def test_segments_of_all_who_came_are_decoded_as_one_batch() -> None:
     assert play.count("decode a0 b0") == 4
     assert all(one.ended and not one.error for one in listeners)
     assert [one.chunks[0].samples for one in listeners] == [4, 4]
+
+
+def test_a_text_that_is_long_to_prepare_leaves_half_of_the_turns_to_others() -> None:
+    play = Play(Counting())
+    play.model.lengths = {"a": [30]}
+    play.model.thoughts = {"long": 40, "short": 1}
+    listener = play.add("a")
+    for _ in range(3):
+        play.schedule.turn()
+    play.add("long")
+    for _ in range(6):
+        play.schedule.turn()
+    thought, decoded = play.count("prepare long"), play.count("decode a0")
+    assert thought >= 6
+    assert decoded >= 3
+    play.add("short")
+    for _ in range(3):
+        play.schedule.turn()
+    assert "begin short0" in play.model.did, "it was asked before the long one went on"
+    play.until_idle()
+    assert listener.ended
+    assert play.count("prepare long") == 40
+
+
+def test_who_leaves_while_his_text_is_prepared_is_not_thought_about_any_more() -> None:
+    play = Play(Counting())
+    play.model.thoughts = {"long": 40}
+    listener = play.add("long")
+    play.schedule.turn()
+    listener.closed = True
+    play.until_idle()
+    assert play.count("prepare long") < 4
+
+
+def test_segments_that_are_decoded_and_not_spoken_do_not_pile_up_and_spoken_ones_hold_nothing() -> None:
+    play = Play(Counting(decode_s=0.001, slice_s=1, slices=10))
+    play.model.lengths = {"old": [1] * 30, "new": [300]}
+    play.add("old")
+    (old,) = play.schedule._speeches
+    while not old.heard:
+        play.schedule.turn()
+    play.add("new", first_codes=250)  # so that decoding is urgent
+    most = 0
+    for _ in range(300):
+        play.schedule.turn()
+        most = max(most, sum(one.sequence is not None for one in old.segments))
+    assert 0 < most <= WAITING + play.model.rows
+    play.until_idle()
+    assert not any(one.sequence or one.voicing for one in old.segments)
 
 
 def test_a_newcomer_joins_the_batch_that_runs() -> None:
@@ -189,6 +244,19 @@ def test_a_short_rest_is_part_of_the_piece_before_it(length: int, pieces: list[i
     play = Play(Counting())
     play.model.lengths = {"a": [length]}
     listener = play.add("a", first_codes=4)
+    play.until_idle()
+    assert [one.samples for one in listener.chunks] == pieces
+
+
+@pytest.mark.parametrize(
+    ("first", "length", "pieces"),
+    [(0, 10, [10]), (0, 14, [14]), (0, 15, [10, 5]), (0, 29, [10, 10, 9]), (4, 31, [4, 10, 10, 7]), (40, 16, [10, 6])],
+)
+def test_no_piece_is_much_longer_than_the_solver_may_be_given(first: int, length: int, pieces: list[int]) -> None:
+    play = Play(Counting())
+    play.model.most_codes = 10
+    play.model.lengths = {"a": [length]}
+    listener = play.add("a", first_codes=first)
     play.until_idle()
     assert [one.samples for one in listener.chunks] == pieces
 

@@ -10,7 +10,7 @@ from engines.indextts.text.normalise import choose_language, normalise
 @pytest.fixture(scope="module")
 def said():
     read = Grammar().read
-    return lambda text, language="": unify(normalise(text, read, language))
+    return lambda text, language="": unify("".join(normalise(text, read, language)))
 
 
 @pytest.mark.parametrize(
