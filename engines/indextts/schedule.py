@@ -64,7 +64,7 @@ class Schedule:
         self._model, self._ahead_s, self._clock = model, ahead_s, clock
         self._speeches: list[Speech] = []  # in the order in which they came
         self._slices = 0
-        self._prepared = False  # the last turn went to a newcomer
+        self._others_until_s = 0.0  # by the clock: as long as the last newcomer was served, others are
         self._owed_s = 0.0  # that decoding may take before audio is worked on again; negative: the other way round
 
     def add(self, speech: Speech) -> None:
@@ -75,11 +75,9 @@ class Schedule:
         for speech in [one for one in self._speeches if one.outlet.closed]:
             self._leave(speech)
         newcomer = min((one for one in self._speeches if not one.prepared), key=lambda one: one.asked, default=None)
-        if newcomer and not (newcomer.asked and self._prepared):
-            self._prepared = True
+        if newcomer and not (newcomer.asked and self._clock() < self._others_until_s):
             self._prepare(newcomer)
             return True
-        self._prepared = False
         if begin := self._next_segment():
             self._begin(*begin)
             return True
@@ -92,6 +90,8 @@ class Schedule:
         elif decoding:
             with self._timed(-1 if speaking else 0):
                 self._decode()
+        elif newcomer:
+            self._prepare(newcomer)
         return bool(speaking or decoding or newcomer)
 
     def end(self, error: SpeechError) -> None:
@@ -140,12 +140,14 @@ class Schedule:
 
     def _prepare(self, speech: Speech) -> None:
         speech.asked += 1
-        until_s = self._clock() + PREPARE_S
+        since_s = self._clock()
         with self._blaming(speech):
             if speech.preparing is None:
                 speech.preparing = self._model.prepare(speech)
             for _ in speech.preparing:
-                if self._clock() >= until_s:
+                now_s = self._clock()
+                if now_s - since_s >= PREPARE_S:
+                    self._others_until_s = now_s + (now_s - since_s)
                     return
             speech.preparing = None
             if speech.segment is None:
