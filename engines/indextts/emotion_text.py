@@ -94,7 +94,14 @@ class EmotionText:
                 "fetch qwen0.6bemo4-merge with the rest of the release, and export again",
                 param="instructions",
             )
-        from transformers import AutoTokenizer
+        try:
+            from transformers import AutoTokenizer
+        except ImportError as error:
+            raise Unsupported(
+                f"reading emotions out of words needs transformers ({error}): pip install 'voxgate[indextts]', or give "
+                "`emotion` instead of `instructions`",
+                param="instructions",
+            ) from None
 
         tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
         return tokenizer, Qwen(self._folder / NAME, self._threads), _ends(self._folder, tokenizer)

@@ -1,6 +1,7 @@
 """Weights out of words: what is asked, what is made of an answer, and what is said when there is nobody to ask."""
 
 import json
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -101,6 +102,12 @@ def test_an_answer_stops_at_each_token_so_that_others_are_served_and_two_may_be_
                 both.remove(one)
     assert given == [(0.6, 0, 0, 0, 0, 0.25, 0, 0)] * 2
     assert stops == 2 * (len(ANSWER) - 1)
+
+
+def test_without_transformers_words_are_unsupported_and_the_package_is_named(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(Unsupported, match=r"pip install 'voxgate\[indextts\]'"):
+        EmotionText(folder, 1).weights("开心")
 
 
 def test_a_model_that_never_ends_is_stopped_and_calm(folder, tmp_path):
