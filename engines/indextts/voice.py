@@ -46,7 +46,7 @@ class VoiceBundle:
         return np.concatenate([self.cond + emotion, speed_embedding[1:2], speed_embedding[:1]])
 
     def write(self, folder: Path) -> Path:
-        """Put the voice into a folder, whole or not at all, in place of one of its name. Raises OSError."""
+        """Put the voice into a folder, whole or not at all, in place of one of its name. Raises OSError with a path."""
         from safetensors.numpy import save
 
         arrays = {one: np.ascontiguousarray(getattr(self, one), np.float32) for one in _ARRAYS}
@@ -59,6 +59,9 @@ class VoiceBundle:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(fresh, place)
+        except OSError as error:
+            error.filename = error.filename or str(place)  # writing to an open file tells none
+            raise
         finally:
             fresh.unlink(missing_ok=True)
         return place

@@ -377,3 +377,14 @@ def test_the_end_is_told_to_everybody() -> None:
     play.schedule.end(Unavailable("closed"))
     assert [type(one.error) for one in listeners] == [Unavailable, Unavailable]
     assert not play.model.running
+
+
+def test_the_end_is_told_to_everybody_even_when_nothing_works_any_more() -> None:
+    play = Play(Counting())
+    listeners = [play.add("a"), play.add("b")]
+    while len(play.model.running) < 2:
+        play.schedule.turn()
+    play.model.drop = lambda sequence: 1 / 0  # type: ignore[method-assign, assignment]
+    with pytest.raises(ZeroDivisionError):
+        play.schedule.end(Unavailable("closed"))
+    assert all(one.ended for one in listeners)

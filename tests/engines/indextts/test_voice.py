@@ -73,8 +73,9 @@ def test_a_cut_file_is_refused(tmp_path: Path, bytes_left: int) -> None:
 def test_a_full_disk_leaves_the_voice_that_was_there(tmp_path: Path) -> None:
     path = a_voice(1).write(tmp_path)
     full = OSError(28, "No space left on device")
-    with patch("engines.indextts.voice.os.fsync", side_effect=full), pytest.raises(OSError, match="No space"):
+    with patch("engines.indextts.voice.os.fsync", side_effect=full), pytest.raises(OSError, match="No space") as told:
         a_voice(2).write(tmp_path)
+    assert told.value.filename == str(path)
     assert list(tmp_path.iterdir()) == [path]
     np.testing.assert_array_equal(VoiceBundle.read(path, MODEL).cond, a_voice(1).cond)
 
