@@ -68,6 +68,8 @@ class Bundle:
                 dict(manifest.get("sources", {})),
             )
         except FileNotFoundError:
+            if not folder.is_dir():
+                raise BundleError(f"{folder} is not there; get it with: voxgate models pull {folder.name}") from None
             raise BundleError(
                 f"{folder} has no {MANIFEST}: it is unfinished or no bundle; make or fetch it again"
             ) from None

@@ -121,7 +121,11 @@ def export(name: str, source: Path, directory: Path | None, **given: Any) -> Non
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with plainly(), store.working(name):
         _tell_licences(recipe)
-        _export(recipe, source, store, options)
+        try:
+            _export(recipe, source, store, options)
+        except KeyboardInterrupt:
+            stopped = "stopped: what is done is kept, and the same command goes on from there"
+            raise click.ClickException(stopped) from None
 
 
 @command.command()

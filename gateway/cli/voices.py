@@ -89,7 +89,7 @@ def add(
 ) -> None:
     """Make a voice called NAME of a recording: 5 to 15 seconds of one person, clear and without music.
 
-    Running gateways know it at once. Prints what to put into voices.yaml, which stays yours to write.
+    Running gateways know it in some seconds. Prints what to put into voices.yaml, which stays yours to write.
     """
     config = read_config(directory)
     engine, maker = _maker(config, engine)

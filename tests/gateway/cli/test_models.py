@@ -344,6 +344,17 @@ def test_a_stopped_export_leaves_no_bundle_and_keeps_the_download(
     assert [one.file for one in server.asked if one.file] == []
 
 
+def test_a_stopped_export_of_files_that_one_has_says_that_it_can_be_gone_on_with(
+    run: Run, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "net.bin").write_bytes(b"net")
+    monkeypatch.setenv("TOY_STOPS", "1")
+    assert "the same command goes on" in refused(run("export", "toy", "--from", str(tmp_path)))
+    assert store.look("toy").state == "no bundle"
+    monkeypatch.delenv("TOY_STOPS")
+    assert run("export", "toy", "--from", str(tmp_path)).exit_code == 0
+
+
 # --- export, verify ---
 
 
@@ -376,7 +387,7 @@ def test_a_failed_export_is_one_line_and_leaves_the_old_bundle(run: Run, source:
 
 
 def test_a_bundle_is_verified_with_and_without_its_source(run: Run, source: Path, store: Store) -> None:
-    assert "it is unfinished or no bundle" in refused(run("verify", "toy"))
+    assert "voxgate models pull toy" in refused(run("verify", "toy"))
     run("export", "toy", "--from", str(source))
     done = run("verify", "toy")
     assert (done.exit_code, done.stdout) == (0, "ok     files: looked at\n")
