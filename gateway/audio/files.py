@@ -109,10 +109,8 @@ class ClipWriter:
             mode = stat.S_IFREG
         if not stat.S_ISREG(mode):
             return self._target.open("wb")  # a folder says so itself
-        part = self._target.with_name(f".voxgate-{secrets.token_hex(8)}.part")
-        file = part.open("x+b")
-        self._part = part
-        return file
+        self._part = self._target.with_name(f".voxgate-{secrets.token_hex(8)}.part")
+        return self._part.open("x+b")  # known by its name before: a signal may come as soon as it is there
 
     def _unwritten(self, fault: OSError) -> ClipNotWritten:
         reason = fault.strerror or str(fault)

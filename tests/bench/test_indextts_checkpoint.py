@@ -30,7 +30,7 @@ LEFT_OUT = {"net.cfm.estimator.input_pos"}
 def design_of(folder: Path) -> Design:
     """What a checkpoint's configuration and tensors say of its sizes."""
     gpt, style = Tensors.read(folder / "gpt.pth"), Tensors.read(folder / "hf_cache/campplus_cn_common.bin")
-    layers = Tensors.read(folder / "s2mel.pth", "net").scope("gpt_layer.")
+    layers = Tensors.read(folder / "s2mel.pth").scope("net.gpt_layer.")
     widths = [
         layers.shape(f"{n}.bias")[0] for n in itertools.takewhile(lambda n: f"{n}.bias" in layers, itertools.count())
     ]
