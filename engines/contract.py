@@ -7,6 +7,7 @@ module, `engines.errors`, and `hookimpl` from `engines.hooks`; `engines/tone.py`
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -41,6 +42,8 @@ class SpeechRequest:
 
     `language` is a base code (`zh`, `yue`, `en`, `ja`, …). `voice` is the engine's own name of a voice; empty means
     the engine's default for `language` and `gender`. `speed` 1.0 is the voice's natural rate, 2.0 twice as fast.
+    `via` names the gateways that the client's request has come through, as in HTTP's Via (RFC 9110, section 7.6.3): an
+    engine that asks another server passes it on there, with its own `Instance.gateway` behind it. It changes no sound.
     """
 
     text: str
@@ -52,6 +55,7 @@ class SpeechRequest:
     instructions: str = ""
     emotion: Emotion | None = None
     seed: int | None = None
+    via: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,7 @@ class EngineInfo:
     cost_per_1k_chars: float = 0.0
     licence: str = ""
     version: str = ""
+    han_counts: int = 1  # characters that the account is charged for one Han character
 
     def speaks(self, language: str) -> bool:
         return self.any_language or language in self.languages
@@ -176,6 +181,18 @@ class Missing:
     advice: str  # the command or setting that mends it
 
 
+class Quota(Protocol):
+    """Keeps all who work with one account at a cloud within what the cloud allows it."""
+
+    def start(self, account: str, what: str, per_s: int, at_once: int) -> AbstractAsyncContextManager[None]:
+        """One task: waits a few seconds at most until one more may start, and holds a place until the block ends.
+
+        At most `per_s` tasks start in any one second, and `at_once` are under way; 0: not limited. Counted for each
+        `account` (a hash of its key, never the key) and `what`, such as a model: over all gateways that share a Redis,
+        else over the processes of this one. Raises Throttled with `retry_after_s` when it would take longer.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """What an engine is told about itself beside its kind's options."""
@@ -185,6 +202,9 @@ class Instance:
     data_dir: Path = Path()  # models/, voices/ and run/ live under it
     in_worker: bool = False  # True inside a worker process
     kinds: Mapping[str, EngineKind] = field(default_factory=dict)  # for kinds that wrap another kind
+    #: this gateway's name in HTTP's Via, the same for all its processes and after a restart; empty outside a gateway
+    gateway: str = ""
+    quota: Quota | None = None  # None in a worker and outside a gateway: nothing is counted
 
 
 class Progress(Protocol):

@@ -31,7 +31,9 @@ class SpeechError(Exception):
     """Base of every error that an engine raises on purpose.
 
     `message` is shown to clients: it says what is wrong and what to do, and never holds a key, an
-    internal URL or a stack trace. `retry_after_s` (seconds), where known, says when another try makes sense.
+    internal URL or a stack trace. `retry_after_s` (seconds), where known, says when another try makes sense. With an
+    error that hurts, such as Unavailable for a wrong key, an engine says that it will not be back earlier: it is not
+    tried once more, and one such error opens its breaker for that long, ten minutes at most.
     """
 
     # Facts of the class. Those that a client is told may be an instance's own, where it passes on what others raised.
