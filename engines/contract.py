@@ -14,6 +14,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
+from engines.remote.exchange import Exchanges
+
 #: the version of this contract; an `EngineKind` declares which one it was written for
 API = 1
 
@@ -343,4 +345,5 @@ class EngineKind:
     isolation: Isolation = "process"  # where instances run unless engines.yaml says otherwise
     models: tuple[ModelRecipe, ...] = ()  # what `voxgate models` can fetch and export for it
     voices: Callable[[Instance, Any], VoiceMaker] | None = None  # for kinds whose users make voices; loads nothing
+    exchanges: Exchanges | None = None  # for kinds that speak to a server: what `voxgate engines record` can record
     api: int = API

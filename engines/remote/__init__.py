@@ -1,1 +1,1 @@
-"""What engines share that speak to a server over the network. Knows no particular engine, and nothing of the gateway."""
+"""What engines share that speak to a server over the network. Knows no engine, and nothing of the gateway."""
