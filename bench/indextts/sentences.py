@@ -87,7 +87,7 @@ def measure_sentences(home: Home, variant: Variant, extent: Extent, steps: int) 
 
 
 async def _measure(home: Home, variant: Variant, extent: Extent, steps: int) -> Sentences:
-    options = variant.options(steps=steps, max_codes=extent.sentence_codes)
+    options = variant.options(steps=steps, max_codes=extent.sentence_codes, unfinished="keep")
     engine = create(home.instance(variant.precision), options)
     start = timer()
     await engine.start()

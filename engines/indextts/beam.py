@@ -28,6 +28,13 @@ class _Hypothesis:
 
 
 @dataclass(frozen=True, slots=True)
+class _Finished:
+    score: float
+    codes: tuple[int, ...]
+    stopped: bool  # by the stop code, not at the limit
+
+
+@dataclass(frozen=True, slots=True)
 class _Continuation:
     score: float
     beam: int
@@ -49,12 +56,17 @@ class BeamSearch:
         # All beams begin alike; without this they would stay so.
         scores = [0.0] + [_HOPELESS] * (self.rows - 1)
         self._running = [_Hypothesis(score, (), vocabulary.said_at_first()) for score in scores]
-        self._finished: list[tuple[float, tuple[int, ...]]] = []  # the best first
+        self._finished: list[_Finished] = []  # the best first
 
     @property
     def codes(self) -> list[int]:
         """The best finished hypothesis; empty while there is none."""
-        return list(self._finished[0][1]) if self._finished else []
+        return list(self._finished[0].codes) if self._finished else []
+
+    @property
+    def stopped(self) -> bool:
+        """Was the best one ended by its stop code."""
+        return bool(self._finished) and self._finished[0].stopped
 
     def advance(self, logits: Scores) -> tuple[list[int], list[int]] | None:
         length = len(self._running[0].codes) + 1
@@ -95,14 +107,15 @@ class BeamSearch:
     def _finish(self, ended: list[_Continuation], length: int) -> None:
         for one in ended:
             before = self._running[one.beam].codes
-            codes = before if one.code == self._vocabulary.stop else (*before, one.code)
-            self._finished.append((one.score / length**self._sampling.length_penalty, codes))
-        self._finished = sorted(self._finished, key=lambda one: -one[0])[: self.rows]
+            stopped = one.code == self._vocabulary.stop
+            codes = before if stopped else (*before, one.code)
+            self._finished.append(_Finished(one.score / length**self._sampling.length_penalty, codes, stopped))
+        self._finished = sorted(self._finished, key=lambda one: -one.score)[: self.rows]
 
     def _can_improve(self, best: float, length: int) -> bool:
         if len(self._finished) < self.rows:
             return True
-        return bool(best / length**self._sampling.length_penalty > self._finished[-1][0])
+        return bool(best / length**self._sampling.length_penalty > self._finished[-1].score)
 
     def _continued(self, one: _Continuation) -> _Hypothesis:
         before = self._running[one.beam]

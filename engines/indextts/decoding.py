@@ -34,6 +34,11 @@ class Sequence:
         return self._search.codes
 
     @property
+    def stopped(self) -> bool:
+        """Did the model end it; else it is running, or it was cut off at the limit."""
+        return self._search.stopped
+
+    @property
     def _filled(self) -> int:
         return self._prefix + len(self._histories[0])
 

@@ -82,7 +82,12 @@ class IndexTtsEngine:
         voice = self._require_able(request)
         await self.check()
         assert self._worker is not None
-        speaking = self._worker.speak(replace(request, voice=voice), self._seed(request), self._options.max_codes)
+        speaking = self._worker.speak(
+            replace(request, voice=voice),
+            self._seed(request),
+            self._options.max_codes,
+            keeps_unfinished=self._options.unfinished == "keep",
+        )
         async with contextlib.aclosing(speaking) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -126,7 +131,7 @@ class IndexTtsEngine:
             return
         request = SpeechRequest(_WARM_UP, LANGUAGES[0], voices[0].id)
         try:
-            async for _ in worker.speak(request, 0, _WARM_UP_CODES):
+            async for _ in worker.speak(request, 0, _WARM_UP_CODES, keeps_unfinished=True):
                 pass
         except (Unsupported, InvalidRequest) as error:
             logger.warning("%s was not warmed up: %s", self._instance.name, error.message)
@@ -158,12 +163,14 @@ class _Worker:
         self._thread.start()
         await asyncio.shield(self._loaded)
 
-    async def speak(self, request: SpeechRequest, seed: int, max_codes: int) -> AsyncGenerator[AudioChunk, None]:
+    async def speak(
+        self, request: SpeechRequest, seed: int, max_codes: int, *, keeps_unfinished: bool
+    ) -> AsyncGenerator[AudioChunk, None]:
         outlet = Outlet(self._notify)
         with self._news:
             if self._ends:
                 raise Unavailable("indextts was closed")
-            self._arrived.append(Speech(request, outlet, seed, max_codes))
+            self._arrived.append(Speech(request, outlet, seed, max_codes, keeps_unfinished))
             self._changed = True
             self._news.notify()
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -113,14 +113,13 @@ class IndexTts:
         emotion = yield from self._emotion_of(request)
         borrowed = self.voices.voice(emotion.voice) if emotion and emotion.voice else None
         conditioning = voice.conditioning(blend(voice, emotion, borrowed), self.tables.speed_embedding)
-        # numbers that have nothing to do with each other, however near the seeds of two requests are
-        seeds = np.random.SeedSequence(speech.seed).generate_state(len(segments), np.uint64)
+        seeds = _seeds(speech.seed, len(segments))
         speech.segments = [
             Segment(
                 number,
                 conditioning,
                 ids,
-                int(seed),
+                seed,
                 speech.max_codes,
                 first_codes=0 if number else self.options.stream_codes,
                 most_codes=max(1, int(_MOST_FRAMES * request.speed / FRAMES_PER_CODE)),
@@ -141,6 +140,22 @@ class IndexTts:
         )
         prefix = self.gpt.prefix(segment.conditioning, segment.ids)
         segment.sequence = self.decoder.add(prefix, sampling, segment.seed)
+
+    def parts(self, segment: Segment) -> list[Segment]:
+        """The same words, shorter and with other seeds: speech that got lost once need not again."""
+        parts = self.front.halves(segment.ids)
+        return [
+            replace(
+                segment,
+                ids=ids,
+                seed=seed,
+                first_codes=0 if number else segment.first_codes,
+                sequence=None,
+                decoded=False,
+                again=True,
+            )
+            for number, (ids, seed) in enumerate(zip(parts, _seeds(segment.seed, len(parts)), strict=True))
+        ]
 
     def decode(self) -> Iterable[Sequence]:
         return self.decoder.step()
@@ -189,3 +204,8 @@ class IndexTts:
 
     def _chunk(self, wave: Array) -> AudioChunk:
         return AudioChunk(np.clip(wave * 32767, -32767, 32767).astype("<i2").tobytes(), self.sample_rate)
+
+
+def _seeds(seed: int, count: int) -> list[int]:
+    """Numbers that have nothing to do with each other, however near the seeds of two requests are."""
+    return [int(one) for one in np.random.SeedSequence(seed).generate_state(count, np.uint64)]

@@ -54,6 +54,12 @@ class IndexTtsOptions(Options):
     max_codes: Annotated[
         int, Field(ge=1, description="semantic codes of one segment at most, 50 to a second of speech")
     ] = 1500
+    unfinished: Literal["fail", "keep"] = Field(
+        "fail",
+        description="a segment that has so many codes and no end: `fail` says it once more in shorter parts while it "
+        "was not heard, and then fails, so that no cut speech passes for a whole one; `keep` speaks what there is, as "
+        "the release does",
+    )
     max_segment_tokens: Annotated[
         int, Field(ge=1, description="text tokens that are spoken in one go; the release's limit is 120")
     ] = 120

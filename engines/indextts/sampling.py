@@ -60,6 +60,11 @@ class Search(Protocol):
         """What was chosen, without the stop code. A search with beams knows it at its end only."""
         ...
 
+    @property
+    def stopped(self) -> bool:
+        """Did the model end them, by the stop code; else they are cut off at the limit, or not at their end."""
+        ...
+
     def advance(self, logits: Scores) -> tuple[list[int], list[int]] | None:
         """Take the scores [rows, codes] of the next code.
 
@@ -75,6 +80,7 @@ class Sampler:
 
     def __init__(self, sampling: Sampling, vocabulary: Vocabulary, limit: int, seed: int) -> None:
         self.codes: list[int] = []
+        self.stopped = False
         self._sampling = sampling
         self._vocabulary = vocabulary
         self._limit = limit
@@ -84,6 +90,7 @@ class Sampler:
     def advance(self, logits: Scores) -> tuple[list[int], list[int]] | None:
         code = self._choose(logits[0])
         if code == self._vocabulary.stop:
+            self.stopped = True
             return None
         self.codes.append(code)
         self._said[code] = True

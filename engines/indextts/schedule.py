@@ -51,6 +51,9 @@ class Model(Protocol):
     def drop(self, sequence: Sequence) -> None:
         """Forget one that is decoded."""
 
+    def parts(self, segment: Segment) -> list[Segment]:
+        """What to begin instead of a segment that was decoded in vain: shorter ones if that can be."""
+
     def voice(self, speech: Speech, segment: Segment, piece: Piece) -> Iterator[AudioChunk | None]:
         """The audio of a piece, the next one of its segment; None after each slice of work that gave none."""
 
@@ -165,9 +168,27 @@ class Schedule:
             for speech in [one for one in self._speeches if any(one.running())]:
                 self._fail(speech, _fault(error))
             return
-        for speech in self._speeches:
-            for segment in speech.segments[: speech.begun]:
-                segment.decoded |= any(segment.sequence is one for one in ended)
+        for speech in list(self._speeches):
+            with self._blaming(speech):
+                self._note_ends(speech, ended)
+
+    def _note_ends(self, speech: Speech, ended: Iterable[Sequence]) -> None:
+        for segment in speech.segments[: speech.begun]:
+            if any(segment.sequence is one for one in ended):
+                segment.decoded = True
+                if not (segment.said or speech.keeps_unfinished):
+                    self._begin_again(speech, segment)
+
+    def _begin_again(self, speech: Speech, segment: Segment) -> None:
+        """What the model has not ended is decoded anew, once, and unless somebody has heard of it. Raises EngineFault:
+        a speech that lacks something must not end like a whole one."""
+        assert segment.sequence is not None
+        if not (segment.again or segment.voiced):
+            for sequence in speech.replace(segment, self._model.parts(segment)):
+                self._model.drop(sequence)
+        elif not segment.sequence.stopped:
+            codes = len(segment.sequence.codes)
+            raise EngineFault(f"the model found no end of a part of this text within {codes} codes; shorten the text")
 
     def _voice(self, speech: Speech) -> None:
         self._slices += 1

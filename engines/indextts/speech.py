@@ -49,6 +49,7 @@ class Segment:
     decoded: bool = False
     voicing: Voicing | None = None  # what the audio of one piece hands on to the next
     voiced: int = 0  # codes whose audio was made, or is
+    again: bool = False  # what it stands for was decoded before, and found no end
 
     def next_piece(self) -> Piece | None:
         """What can be made now; None while too little is decoded."""
@@ -64,6 +65,11 @@ class Segment:
             return Piece(self.voiced, border, margin, last=False)
         return Piece(self.voiced, known, margin, last=True) if self.decoded else None
 
+    @property
+    def said(self) -> bool:
+        """Has it been decoded to an end that the model gave it, with something in it."""
+        return self.sequence is not None and self.sequence.stopped and bool(self.sequence.codes)
+
     def put_away(self) -> None:
         """It was spoken: free what it holds, tens of megabytes of keys and values among it."""
         self.sequence = self.voicing = None
@@ -77,6 +83,7 @@ class Speech:
     outlet: Outlet
     seed: int
     max_codes: int  # of each segment
+    keeps_unfinished: bool = False  # speak what has no end within these
     voice: VoiceBundle | None = None
     segments: list[Segment] = field(default_factory=list)
     preparing: Iterator[None] | None = None  # a slice of work at a time
@@ -101,6 +108,22 @@ class Speech:
     def waits_for_codes(self) -> bool:
         """Its listener has heard nothing yet, and only the decoder can change that."""
         return not self.heard and self.audio is None and self.segment is not None and self.segment.next_piece() is None
+
+    def replace(self, segment: Segment, parts: Row[Segment]) -> list[Sequence]:
+        """Let these be begun in a segment's place, and once more what was begun behind it: segments begin in order.
+
+        Gives what the decoder has to forget.
+        """
+        place = self.segments.index(segment)
+        behind = self.segments[place + 1 : self.begun]
+        forgotten = [one.sequence for one in behind if one.sequence is not None and not one.decoded]
+        for one in behind:
+            one.sequence, one.decoded = None, False
+        self.segments[place : place + 1] = parts
+        for number, one in enumerate(self.segments):
+            one.number = number
+        self.begun = place
+        return forgotten
 
     def running(self) -> Iterator[Sequence]:
         """What of it is in the decoder's batch."""

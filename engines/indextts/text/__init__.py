@@ -6,7 +6,8 @@ the release's vocabulary. Blocks, and is for any thread. Knows nothing about net
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from engines.errors import InvalidRequest, Unsupported
@@ -46,6 +47,14 @@ class Front:
         """
         pieces = yield from self._pieces(text, language)
         return [self._tokenizer.ids(one) for one in cut_segments(pieces, max_tokens, first_tokens)]
+
+    def halves(self, ids: Sequence[int]) -> list[list[int]]:
+        """The tokens of a segment in shorter ones, none with more than half of them, cut where it is heard least; a
+        single token stays as it is."""
+        pieces = self._tokenizer.pieces_of(ids)
+        shorter = cut_segments(pieces, (len(pieces) + 1) // 2)
+        left = iter(ids)
+        return [list(islice(left, len(one))) for one in shorter]
 
     def pieces(self, text: str, language: str = "") -> list[str]:
         """The tokens of the whole text as strings. Raises as `reading` does."""

@@ -32,6 +32,10 @@ class Tokenizer:
         """An id for each piece; all that the vocabulary lacks have the one for the unknown."""
         return [self._model.piece_to_id(one) for one in pieces]
 
+    def pieces_of(self, ids: Sequence[int]) -> list[str]:
+        """The piece of each id; all that the vocabulary lacks come back as one and the same."""
+        return [self._model.id_to_piece(one) for one in ids]
+
     def knows(self, piece: str) -> bool:
         """Whether the vocabulary has it."""
         return bool(self._model.piece_to_id(piece) != self._model.unk_id())

@@ -18,7 +18,13 @@ from models.bundle import Bundle
 from tests.engines.indextts.oracle import Oracle
 
 #: quick, and in pieces: the reference model never stops by itself
-OPTIONS: Mapping[str, Any] = {"steps": 2, "max_codes": 40, "stream_codes": 16, "first_segment_tokens": 4}
+OPTIONS: Mapping[str, Any] = {
+    "steps": 2,
+    "max_codes": 40,
+    "unfinished": "keep",
+    "stream_codes": 16,
+    "first_segment_tokens": 4,
+}
 
 
 def make_home(folder: Path, bundle: Bundle, oracle: Oracle, *voices: str) -> Path:

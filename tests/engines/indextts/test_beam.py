@@ -18,11 +18,15 @@ def _logs(history: tuple[int, ...], sharpness: float = 3.0) -> np.ndarray:
 
 
 def _search(sampling: Sampling, limit: int, seed: int = 0, language=_logs) -> list[int]:
+    return _searched(sampling, limit, seed, language).codes
+
+
+def _searched(sampling: Sampling, limit: int, seed: int = 0, language=_logs) -> BeamSearch:
     search = BeamSearch(sampling, VOCABULARY, limit, seed)
     histories: list[tuple[int, ...]] = [()] * sampling.beams
     while move := search.advance(np.stack([language(one) for one in histories])):
         histories = [(*histories[parent], code) for parent, code in zip(*move, strict=True)]
-    return search.codes
+    return search
 
 
 def _best(limit: int) -> list[int]:
@@ -43,6 +47,16 @@ def _plain(beams: int, **other: float) -> Sampling:
 @pytest.mark.parametrize("limit", [1, 2, 3])
 def test_with_beams_enough_the_likeliest_of_all_is_found(limit):
     assert _search(_plain(beams=3**limit + 2 * limit), limit) == _best(limit)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+def test_it_is_known_whether_the_best_one_was_ended_or_cut_off(limit):
+    def stops_after_two(history):
+        return np.where(np.arange(6) == (5 if len(history) == 2 else 0), -0.1, -30.0)
+
+    search = _searched(_plain(beams=2), limit, language=stops_after_two)
+    assert search.codes == [0] * min(limit, 2)
+    assert search.stopped == (limit > 2)
 
 
 def test_one_beam_takes_the_likeliest_code_each_time():

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engines.contract import Emotion, SpeechRequest
-from engines.errors import InvalidRequest, SpeechError, Unavailable, Unsupported
+from engines.contract import AudioChunk, Emotion, SpeechRequest
+from engines.errors import EngineFault, InvalidRequest, SpeechError, Unavailable, Unsupported
 from engines.indextts.decoding import Decoder
 from engines.indextts.engine import IndexTtsEngine
 from engines.indextts.length_regulator import frames_of
 from engines.indextts.model import PAUSE_S
+from engines.indextts.sampling import Sampler, Scores
 from engines.indextts.sizes import MelSizes, Sizes
 from models.bundle import Bundle
 from tests.engines.indextts.home import OPTIONS, add_voice, make_engine, make_home, pcm, say
@@ -129,6 +130,52 @@ async def test_an_emotion_is_heard_and_a_wrong_one_refused(start: Start, text: s
         await say(engine, text, emotion=Emotion(vector=(0.1,) * 3))
     with pytest.raises(Unsupported, match="nobody"):
         await say(engine, text, emotion=Emotion(voice="nobody"))
+
+
+@pytest.mark.parametrize("stream_codes", [0, OPTIONS["stream_codes"]])
+async def test_a_speech_that_the_model_does_not_end_is_an_error_and_never_looks_whole(
+    start: Start, text: str, stream_codes: int
+) -> None:
+    engine = await start(unfinished="fail", stream_codes=stream_codes)
+    heard: list[AudioChunk] = []
+
+    async def listen() -> None:
+        async for chunk in engine.synthesize(SpeechRequest(text, "zh")):
+            heard.append(chunk)
+
+    with pytest.raises(EngineFault, match=f"no end .* within {OPTIONS['max_codes']} codes"):
+        await listen()
+    assert bool(heard) == bool(stream_codes)
+
+
+async def test_what_the_model_lost_itself_in_is_said_in_halves(
+    start: Start, longer: str, mel: MelSizes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Sampler] = []
+    said = 12
+
+    class Stopping(Sampler):
+        """The second of all never stops."""
+
+        def advance(self, logits: Scores) -> tuple[list[int], list[int]] | None:
+            if len(self.codes) == said and self not in made[1:2]:
+                self.stopped = True
+                return None
+            return super().advance(logits)
+
+    def make(*wanted: Any) -> Sampler:
+        made.append(Stopping(*wanted))
+        return made[-1]
+
+    monkeypatch.setattr("engines.indextts.decoding.Sampler", make)
+    engine = await start(unfinished="fail", max_segment_tokens=20, first_segment_tokens=0, stream_codes=0)
+    assert engine._worker is not None
+    assert engine._worker.model is not None
+    whole = len(engine._worker.model.front.segments(longer, 20, 0, "zh"))
+    made.clear()  # the warm-up's
+    samples = sum(one.samples for one in await say(engine, longer))
+    pauses = whole * round(PAUSE_S * mel.sample_rate)  # one more than there would be
+    assert samples == (whole + 1) * frames_of(said) * mel.hop + pauses
 
 
 async def test_instructions_are_left_to_engines_that_can_follow_them(start: Start, text: str) -> None:

@@ -113,9 +113,11 @@ def test_the_stop_code_ends_it_and_is_no_code_of_speech():
     logits[0, 3] = 1
     sampler = Sampler(Sampling(temperature=0, repetition_penalty=1), VOCABULARY, 50, seed=0)
     assert sampler.advance(logits) == ([0], [3])
+    assert not sampler.stopped
     logits[0, 11] = 2
     assert sampler.advance(logits) is None
     assert sampler.codes == [3]
+    assert sampler.stopped
 
 
 def test_the_limit_ends_it():
@@ -123,3 +125,4 @@ def test_the_limit_ends_it():
     assert sampler.advance(np.zeros((1, 12))) is not None
     assert sampler.advance(np.zeros((1, 12))) is None
     assert len(sampler.codes) == 2
+    assert not sampler.stopped, "it was cut off"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,9 +40,13 @@ class Listener:
 
 
 class Sequence:
-    def __init__(self, name: str, length: int) -> None:
-        self.name, self.length = name, length
+    def __init__(self, name: str, length: int, ends: bool) -> None:
+        self.name, self.length, self.ends = name, length, ends
         self.codes: list[int] = []
+
+    @property
+    def stopped(self) -> bool:
+        return self.ends and len(self.codes) == self.length
 
 
 class Counting:
@@ -55,6 +60,7 @@ class Counting:
         self.running: list[Sequence] = []
         self.lengths: dict[str, list[int]] = {}
         self.thoughts: dict[str, int] = {}  # slices that preparing takes
+        self.endless: set[int] = set()  # lengths at which the model is cut off
 
     @property
     def room(self) -> int:
@@ -78,7 +84,7 @@ class Counting:
 
     def begin(self, segment: Segment) -> None:
         self.did.append(f"begin {segment.conditioning}{segment.number}")
-        sequence = Sequence(f"{segment.conditioning}{segment.number}", segment.seed)
+        sequence = Sequence(f"{segment.conditioning}{segment.number}", segment.seed, segment.seed not in self.endless)
         segment.sequence = sequence  # type: ignore[assignment]
         self.running.append(sequence)
 
@@ -86,10 +92,14 @@ class Counting:
         self.now_s += self.decode_s
         self.did.append("decode " + " ".join(one.name for one in self.running))
         for one in self.running:
-            one.codes.append(0)
+            one.codes += [0] * bool(one.length)
         ended = [one for one in self.running if len(one.codes) >= one.length]
         self.running = [one for one in self.running if one not in ended]
         return ended
+
+    def parts(self, segment: Segment) -> list[Segment]:
+        lengths = [segment.seed // 2, segment.seed - segment.seed // 2] if segment.seed > 1 else [segment.seed]
+        return [replace(segment, seed=one, sequence=None, decoded=False, again=True) for one in lengths]
 
     def drop(self, sequence: Any) -> None:
         self.running.remove(sequence)
@@ -111,9 +121,10 @@ class Play:
         self.model = model
         self.schedule = Schedule(model, ahead_s, clock=lambda: model.now_s)  # type: ignore[arg-type]
 
-    def add(self, name: str, first_codes: int = 0) -> Listener:
+    def add(self, name: str, first_codes: int = 0, *, keeps_unfinished: bool = False) -> Listener:
         listener = Listener()
-        self.schedule.add(Speech(SpeechRequest(name, "zh"), listener, first_codes, 100))  # type: ignore[arg-type]
+        request = SpeechRequest(name, "zh")
+        self.schedule.add(Speech(request, listener, first_codes, 100, keeps_unfinished))  # type: ignore[arg-type]
         return listener
 
     def until_idle(self) -> None:
@@ -368,6 +379,60 @@ def test_a_model_that_says_nothing_is_told_from_one_that_speaks() -> None:
     listener = play.add("a")
     play.until_idle()
     assert isinstance(listener.error, Unsupported)
+
+
+def test_a_segment_that_has_no_end_is_said_once_more_in_parts_and_what_follows_comes_in_order() -> None:
+    play = Play(Counting())
+    play.model.lengths = {"a": [3, 9, 4, 20]}
+    play.model.endless = {9}
+    listener = play.add("a")
+    play.until_idle()
+    assert [one.samples for one in listener.chunks] == [3, 4, 5, 4, 20]
+    assert listener.ended
+    assert listener.error is None
+    assert not play.model.running
+
+
+def test_a_speech_of_which_a_part_has_no_end_again_ends_in_an_error_and_the_others_go_on() -> None:
+    play = Play(Counting())
+    play.model.lengths = {"a": [3, 9, 4], "b": [30]}
+    play.model.endless = {9, 5}
+    listener, other = play.add("a"), play.add("b")
+    play.until_idle()
+    assert isinstance(listener.error, EngineFault)
+    assert [one.samples for one in listener.chunks] in ([3], [3, 4])
+    assert [one.samples for one in other.chunks] == [30]
+    assert not play.model.running
+
+
+def test_what_was_heard_of_a_segment_without_an_end_never_ends_like_a_whole_one() -> None:
+    play = Play(Counting())
+    play.model.lengths = {"a": [30]}
+    play.model.endless = {30}
+    listener = play.add("a", first_codes=4)
+    play.until_idle()
+    assert listener.chunks
+    assert isinstance(listener.error, EngineFault)
+
+
+def test_who_wants_it_hears_what_there_is_of_a_segment_without_an_end() -> None:
+    play = Play(Counting())
+    play.model.lengths = {"a": [9, 4]}
+    play.model.endless = {9}
+    listener = play.add("a", keeps_unfinished=True)
+    play.until_idle()
+    assert [one.samples for one in listener.chunks] == [9, 4]
+    assert listener.error is None
+
+
+def test_a_segment_of_which_nothing_is_said_is_tried_once_more() -> None:
+    play = Play(Counting())
+    play.model.lengths = {"a": [3, 0, 4]}
+    listener = play.add("a")
+    play.until_idle()
+    assert play.count("begin a1") == 2
+    assert [one.samples for one in listener.chunks] == [3, 4]
+    assert listener.error is None
 
 
 def test_the_end_is_told_to_everybody() -> None:

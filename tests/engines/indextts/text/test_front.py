@@ -46,6 +46,21 @@ def test_any_text_is_cut_into_short_segments_of_all_its_tokens_or_refused(front,
     assert [list(chain(*segments))] == front.segments(text, 10**6, 0, language)
 
 
+def test_a_segment_can_be_said_in_shorter_ones_of_the_same_tokens(oracle, plain):
+    for case in oracle.texts():
+        for segment in plain.segments(case["text"], 20):
+            parts = plain.halves(segment)
+            assert list(chain(*parts)) == segment
+            assert all(0 < len(one) <= (len(segment) + 1) // 2 for one in parts)
+
+
+def test_halves_are_cut_at_marks_where_there_are_some(front):
+    text = "我们出发，明天晚上再回来。"
+    (segment,) = front.segments(text)
+    first = len(front.halves(segment)[0])
+    assert front.pieces(text)[first - 1].endswith(",")
+
+
 @pytest.mark.parametrize("text", ["", " \n", "...", "?!", "“”"])
 def test_a_text_with_nothing_to_say_is_invalid(front, text):
     with pytest.raises(InvalidRequest, match="nothing to say") as caught:
