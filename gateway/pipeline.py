@@ -319,7 +319,8 @@ class Speech:
         return Production(self.request, self.era, self.prepared, self.snapshot, self.plan, making, self._elapsed_s)
 
     def _flight_key(self) -> str:
-        if self.served.cache == "bypass":
+        # what came through another gateway waits for nobody's making: that one may be waiting for us in turn
+        if self.served.cache == "bypass" or self.request.via:
             return ""
         return flight_key(self.request, self.prepared, self.snapshot, self.plan, self.era)
 

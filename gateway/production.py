@@ -107,6 +107,7 @@ class Production:
             instructions=self.request.instructions,
             emotion=self.prepared.target.emotion_on(engine, clause.language),
             seed=self.request.seed,
+            via=self.request.via,
         )
 
     def _info(self, engine: str) -> EngineInfo | None:

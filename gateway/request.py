@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from engines.contract import Emotion
@@ -38,3 +38,5 @@ class ClientRequest:
     tenant: str = ""  # whose clips, where they are not shared
     allowed_voices: frozenset[str] | None = None  # what the key may ask for; None: every voice
     allowed_engines: frozenset[str] | None = None
+    #: gateways that it has come through; it is the same request by whatever way it came
+    via: tuple[str, ...] = field(default=(), compare=False)

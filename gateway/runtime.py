@@ -24,6 +24,7 @@ from gateway.fleet.fleet import Changes, Fleet
 from gateway.fleet.health_news import HealthNews
 from gateway.flight.flights import Flights
 from gateway.health.board import Board
+from gateway.identity import own_name
 from gateway.limits.limiter import Limiter
 from gateway.limits.memory import MemoryBuckets
 from gateway.outcomes.outcomes import MemoryOutcomes, Outcomes
@@ -52,13 +53,14 @@ class Runtime:
     cache: MemoryCache
     outcomes: Outcomes
     shared: Shared
+    limiter: Limiter
+    name: str  # among gateways: see gateway/identity.py
     flights: Flights = field(default_factory=Flights)
     in_flight: int = 0  # requests for speech that are being worked on
     #: of our own, such as metrics: called with each finished request, before plugins are
     listeners: list[Callable[[Served], None]] = field(default_factory=list)
     served_log: ServedLog | None = None  # None: switched off
     news: asyncio.Task[None] | None = None  # exchanges health news, where they are shared
-    limiter: Limiter = field(init=False)
     reloader: Reloader = field(init=False)
 
     @classmethod
@@ -78,13 +80,14 @@ class Runtime:
         clock = clock or SystemClock()
         board = Board(clock)
         settings = config.settings
-        fleet = Fleet(config.engines, registry.kinds, settings.data_dir, board)
         shared = share(settings, config.environ, clock, commons)
+        limiter, name = Limiter(MemoryBuckets(clock), shared.buckets), own_name(settings.data_dir)
+        fleet = Fleet(config.engines, registry.kinds, settings.data_dir, board, name)
         cache = MemoryCache(settings.cache.memory_mb * 1_000_000, _behind(settings, shared))
         outcomes = _outcomes(settings, shared, clock)
-        runtime = cls(Era(config, fleet.members, board), registry, clock, board, fleet, cache, outcomes, shared)
+        era = Era(config, fleet.members, board)
+        runtime = cls(era, registry, clock, board, fleet, cache, outcomes, shared, limiter, name)
         runtime.flights.claims = shared.claims
-        runtime.limiter = Limiter(MemoryBuckets(clock), shared.buckets)
         if settings.served_log.enabled:
             runtime.served_log = ServedLog(settings.data_dir, settings.served_log)
         runtime.reloader = Reloader(config, runtime.adopt, registry, clock, look_every_s)

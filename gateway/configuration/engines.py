@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from engines.contract import EngineKind, Instance, Isolation, Options
+from engines.contract import EngineKind, Instance, Isolation, Options, Quota
 from engines.registry import Registry
 from gateway.configuration.advice import field_names, note_errors, validate
 from gateway.configuration.problems import near
@@ -75,9 +75,11 @@ class EngineEntry:
     cost_per_1k_chars: float | None = None
     idle_unload_s: float | None = None
 
-    def instance(self, data_dir: Path, kinds: Mapping[str, EngineKind]) -> Instance:
+    def instance(
+        self, data_dir: Path, kinds: Mapping[str, EngineKind], gateway: str = "", quota: Quota | None = None
+    ) -> Instance:
         """What the engine is told about itself, outside a worker."""
-        return Instance(self.name, self.slots, data_dir, kinds=kinds)
+        return Instance(self.name, self.slots, data_dir, kinds=kinds, gateway=gateway, quota=quota)
 
 
 def type_engines(document: Document, registry: Registry) -> dict[str, EngineEntry | None] | None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engines.contract import EngineKind
+from engines.contract import EngineKind, Quota
 from gateway.configuration.engines import EngineEntry
 from gateway.fleet.keeper import keep
 from gateway.fleet.member import Member, build_member, cost_of, first_of
@@ -44,15 +44,23 @@ class Changes:
 class Fleet:
     """Engines by instance name. `members` is replaced, never changed: whoever holds it keeps what he has.
 
-    `on_succession` is called when a successor took its place, in the same step of the event loop.
+    `on_succession` is called when a successor took its place, in the same step of the event loop. `gateway` and `quota`
+    are what engines are told of the gateway that they belong to.
     """
 
     def __init__(
-        self, entries: Mapping[str, EngineEntry], kinds: Mapping[str, EngineKind], data_dir: Path, board: Board
+        self,
+        entries: Mapping[str, EngineEntry],
+        kinds: Mapping[str, EngineKind],
+        data_dir: Path,
+        board: Board,
+        gateway: str = "",
+        quota: Quota | None = None,
     ) -> None:
         self._board, self._kinds, self._data_dir = board, kinds, data_dir
+        self._gateway, self._quota = gateway, quota
         self.members: Mapping[str, Member] = {
-            name: build_member(entry, kinds, data_dir, board) for name, entry in entries.items() if entry.enabled
+            name: self._build(entry, board) for name, entry in entries.items() if entry.enabled
         }
         self.on_succession: Callable[[], None] = lambda: None
         self._successors: dict[str, Member] = {}  # of changed engines, until they are up
@@ -104,7 +112,8 @@ class Fleet:
             removed=tuple(name for name in self.members if name not in wanted),
         )
         # whatever may fail comes first
-        built = {name: self._build(wanted[name]) for name in (*changes.added, *changes.replaced)}
+        apart = self._board.apart()
+        built = {name: self._build(wanted[name], apart) for name in (*changes.added, *changes.replaced)}
         for name in changes.removed:
             self._dismiss_successor(name)
             self._board.remove(name)
@@ -124,8 +133,8 @@ class Fleet:
     def _newest(self, name: str) -> Member:
         return self._successors.get(name) or self.members[name]
 
-    def _build(self, entry: EngineEntry) -> Member:
-        return build_member(entry, self._kinds, self._data_dir, self._board.apart())
+    def _build(self, entry: EngineEntry, board: Board) -> Member:
+        return build_member(entry, self._kinds, self._data_dir, board, self._gateway, self._quota)
 
     def _keep(self, member: Member) -> None:
         member.keeper = asyncio.create_task(keep(member, self._came_up), name=f"keep {member.name}")

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engines.contract import AudioChunk, Engine, EngineInfo, EngineKind, Instance, SpeechRequest
+from engines.contract import AudioChunk, Engine, EngineInfo, EngineKind, Instance, Quota, SpeechRequest
 from engines.errors import Unavailable, without_addresses
 from engines.slots import Slots
 from engines.worker.client import WorkerEngine, WorkerSpec
@@ -78,9 +78,16 @@ class Member:
             self.deserted.set()
 
 
-def build_member(entry: EngineEntry, kinds: Mapping[str, EngineKind], data_dir: Path, board: Board) -> Member:
+def build_member(
+    entry: EngineEntry,
+    kinds: Mapping[str, EngineKind],
+    data_dir: Path,
+    board: Board,
+    gateway: str = "",
+    quota: Quota | None = None,
+) -> Member:
     """The instance of an entry, with its row on `board`. Raises nothing: one that cannot be made is down."""
-    instance = entry.instance(data_dir, kinds)
+    instance = entry.instance(data_dir, kinds, gateway, quota)
 
     def on_lost(reason: str) -> None:
         member.lost.set()

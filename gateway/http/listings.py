@@ -9,6 +9,7 @@ from litestar.params import FromPath
 from engines.contract import EngineInfo
 from gateway.configuration.load import Config
 from gateway.http.access import identify, sees_details
+from gateway.http.loop import came_through
 from gateway.runtime import Runtime
 from gateway.target import models, unknown_model
 from policies.board_file import board_fields
@@ -21,7 +22,8 @@ def listing_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
     created = int(runtime.clock.now().timestamp())  # OpenAI's shape wants one; the start is as true as any
 
     @get("/models", summary="What model may be: auto, aliases, engines", tags=["listings"])
-    async def list_models() -> dict[str, Any]:
+    async def list_models(request: Request[Any, Any, Any]) -> dict[str, Any]:
+        came_through(request.scope, runtime.name)  # an engine that asks its own gateway finds out before anybody speaks
         return {"object": "list", "data": [_model(*one, created) for one in models(runtime.config).items()]}
 
     @get("/models/{model_id:str}", summary="One model", tags=["listings"])
@@ -32,7 +34,8 @@ def listing_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
         return _model(model_id, known[model_id], created)
 
     @get(["/voices", "/audio/voices"], summary="The voices of voices.yaml, aliases included", tags=["listings"])
-    async def list_voices() -> dict[str, Any]:
+    async def list_voices(request: Request[Any, Any, Any]) -> dict[str, Any]:
+        came_through(request.scope, runtime.name)
         found = voices(runtime.config, runtime.board.snapshot())
         # `data` is where OpenAI's lists have their entries, `voices` is where Open WebUI and Kokoro's clients look
         return {"object": "list", "data": found, "voices": found}

@@ -17,6 +17,7 @@ from gateway.http.body import header, read_body
 from gateway.http.departure import Departure
 from gateway.http.docs import SpeechOperation
 from gateway.http.ids import request_id_of
+from gateway.http.loop import came_through
 from gateway.http.permits import keep_permit
 from gateway.http.responses import collect, send_stream, send_whole, speech_headers, speech_json
 from gateway.http.room import most_at_once
@@ -59,27 +60,32 @@ class SpeechEndpoint:
         self._most_at_once = most_at_once()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        via = came_through(scope, self._runtime.name)
         if self._runtime.in_flight >= self._most_at_once:
             raise Busy(f"the gateway works on {self._most_at_once} requests already: try again soon", retry_after_s=1.0)
         self._runtime.in_flight += 1
         try:
             with self._runtime.patience():
-                await self._admit(scope, receive, send)
+                await self._admit(scope, receive, send, via)
         finally:
             self._runtime.in_flight -= 1
 
-    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _admit(self, scope: Scope, receive: Receive, send: Send, via: tuple[str, ...]) -> None:
         """Answer within the limits of whoever asks, who holds a place among the requests in flight until the end."""
         caller = identify(scope, self._runtime.config, self._runtime.clock)
         async with await self._runtime.limiter.admit(caller) as permit:
             keep_permit(scope, permit)
-            await self._answer(scope, receive, send, caller, permit)
+            await self._answer(scope, receive, send, caller, permit, via)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, caller: Caller, permit: Permit) -> None:
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, caller: Caller, permit: Permit, via: tuple[str, ...]
+    ) -> None:
         request_id = request_id_of(scope)
         body = await read_body(scope, receive, self._max_body_bytes)
         request, ignored = parse_speech(body, self._max_chars)
         request = caller.ask(request)
+        if via:
+            request = dataclasses.replace(request, via=via)
         accept = header(scope, b"accept")
         as_json = accept is not None and b"json" in accept and prefers_json(accept.decode("latin-1"))
         # A body that ends with the connection, as HTTP/1.0's do, looks complete when it was cut: it gets a length.

@@ -94,6 +94,23 @@ async def test_whole_replies_and_streams_hear_the_same_making(bench: Bench, pace
     assert len(paced.requests) == 3
 
 
+async def test_what_came_through_another_gateway_neither_leads_nor_follows(bench: Bench) -> None:
+    """Two gateways that are each other's engines would wait for one another. A clip that is there does wait."""
+    engine = Paced(free=0)
+    runtime = await bench.runtime({"a": engine})
+    ways = ((), ("voxgate-1",), ("voxgate-1",))
+    tasks = [client(runtime, f"{n}", via=via).start() for n, via in enumerate(ways)]
+    await until(lambda: engine.open == 3)
+    engine.go.set()
+    assert len({*await asyncio.gather(*tasks)}) == 1
+    assert [(await runtime.outcomes.get(f"{n}")).cache for n in range(3)] == ["miss"] * 3  # type: ignore[union-attr]
+    assert {request.via for request in engine.requests} == set(ways)
+    late = client(runtime, "late", via=("voxgate-2",))
+    await late.hear()
+    assert (await late.record()).cache == "hit"
+    await nothing_left(runtime, engine)
+
+
 async def test_a_bypass_neither_leads_nor_follows(bench: Bench) -> None:
     engine = Paced(free=0)
     runtime = await bench.runtime({"a": engine})
