@@ -1,0 +1,152 @@
+"""What engines.yaml may say of kind `sambert`, and what the environment says where it is silent.
+
+The variables and files are those of Alibaba's own SDK, dashscope 1.x and 2.0.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from engines.contract import Gender, Options
+from engines.remote.credentials import KeyPlaces
+from engines.sambert.voices import CloudVoice, published
+
+SAMBERT = "sambert"
+ENDPOINT = "wss://dashscope.aliyuncs.com/api-ws/v1/inference"
+KEY_VARIABLE = "DASHSCOPE_API_KEY"
+#: tasks that an account may start a second: Sambert, and all models of CosyVoice
+STARTS_PER_S, COSYVOICE_STARTS_PER_S = 20, 3
+#: rate at which CosyVoice's voices are heard (Hz), being what the gateway gives by default
+COSYVOICE_HZ = 24000
+_HOME = Path("~/.dashscope")
+_WORKSPACE_VARIABLES = ("DASHSCOPE_WORKSPACE", "DASHSCOPE_WORKSPACE_ID")
+_ENDPOINT_VARIABLE = "DASHSCOPE_WEBSOCKET_BASE_URL"
+_LOOPBACK = ("ws://127.0.0.1", "ws://localhost", "ws://[::1]")
+
+
+class NamedVoice(BaseModel):
+    """A voice that is not in our table: cloned for the account, or newer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    languages: Annotated[tuple[str, ...], Field(min_length=1, description="base codes: zh, en, yue, …")]
+    gender: Gender = Field("", description="for requests that choose by it")
+    timestamps: bool = Field(True, description="does it tell when each word is said")
+
+
+class SambertOptions(Options):
+    """Options of kind `sambert` in engines.yaml. The key is in the environment or in a file, never here."""
+
+    model: Annotated[str, Field(pattern=r"^(sambert|cosyvoice-[a-z0-9.-]+)$")] = Field(
+        SAMBERT,
+        description="`sambert`, whose voices are models themselves, or one of CosyVoice, such as `cosyvoice-v3-flash`",
+    )
+    endpoint: Annotated[str, Field(pattern=r"^(wss?://\S+)?$")] = Field(
+        "", description=f"unset: `{_ENDPOINT_VARIABLE}`, or `{ENDPOINT}`"
+    )
+    workspace: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$")] = Field(
+        "", description=f"its ID, for a key that is not of the default one; unset: `{_WORKSPACE_VARIABLES[0]}`"
+    )
+    api_key_env: str = Field(
+        "",
+        description=f"environment variable with the key; unset, like `api_key_file`: `{KEY_VARIABLE}`, then the file "
+        "that `DASHSCOPE_API_KEY_FILE_PATH` names, `~/.dashscope/api_key` and `~/.dashscope/config.toml`",
+    )
+    api_key_file: str = Field("", description="file with the key; read again for each connection")
+    voices: Mapping[str, NamedVoice] = Field(
+        default_factory=dict, description="voices beside the published ones: cloned for the account, or newer"
+    )
+    sample_rate: Annotated[int, Field(ge=8000, le=48000)] | None = Field(
+        None, description="in Hz; unset: each voice's own, 48000 or 16000, and 24000 for CosyVoice"
+    )
+    volume: Annotated[int, Field(ge=0, le=100, description="50 is the voice's own")] = 50
+    pitch: Annotated[float, Field(ge=0.5, le=2, description="1 is the voice's own")] = 1.0
+    timestamps: bool = Field(True, description="ask when each word is said")
+    data_inspection: bool = Field(
+        False, description="let the service inspect the content; what it refuses is not spoken"
+    )
+    starts_per_s: Annotated[int, Field(ge=0)] | None = Field(
+        None,
+        description="tasks that the account may start a second, over all gateways that share a Redis; 0: not limited; "
+        f"unset: {STARTS_PER_S}, and {COSYVOICE_STARTS_PER_S} for CosyVoice, as published",
+    )
+    at_once: Annotated[int, Field(ge=0)] = Field(
+        0, description="tasks of the account under way at once, over all gateways that share a Redis; 0: not limited"
+    )
+    connect_s: Annotated[float, Field(gt=0, description="seconds to connect in")] = 5.0
+    start_s: Annotated[float, Field(gt=0, description="seconds until a task has started")] = 5.0
+    first_audio_s: Annotated[float, Field(gt=0, description="seconds from there to the first audio")] = 10.0
+    gap_s: Annotated[float, Field(gt=0, description="seconds of silence between two pieces of audio")] = 10.0
+
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if value and not value.replace("_", "a").isalnum():
+            raise ValueError("must be the name of an environment variable, not the key itself")
+        return value
+
+    @model_validator(mode="after")
+    def _make_sense_together(self) -> Self:
+        if self.api_key_env and self.api_key_file:
+            raise ValueError("give api_key_env or api_key_file, not both")
+        if not self.all_voices:
+            raise ValueError(f"{self.model} has no published voices that are known here: name yours under `voices`")
+        return self
+
+    @property
+    def is_duplex(self) -> bool:
+        """CosyVoice takes text in pieces, and its voices are parameters, not models."""
+        return self.model != SAMBERT
+
+    @property
+    def all_voices(self) -> tuple[CloudVoice, ...]:
+        """The published voices, and those that are named here, which win."""
+        named = (CloudVoice(name, one.languages, one.gender, 0, one.timestamps) for name, one in self.voices.items())
+        return (*(one for one in published(self.model) if one.id not in self.voices), *named)
+
+    def rate_of(self, voice: CloudVoice) -> int:
+        """The sample rate (Hz) at which a voice is asked for."""
+        return self.sample_rate or voice.sample_rate or (COSYVOICE_HZ if self.is_duplex else 16000)
+
+    @property
+    def task_starts_per_s(self) -> int:
+        if self.starts_per_s is not None:
+            return self.starts_per_s
+        return COSYVOICE_STARTS_PER_S if self.is_duplex else STARTS_PER_S
+
+    def key_places(self, environ: Mapping[str, str] | None = None) -> KeyPlaces:
+        """Where the key is looked for."""
+        environ = os.environ if environ is None else environ
+        if self.api_key_env:
+            return KeyPlaces((self.api_key_env,))
+        if self.api_key_file:
+            return KeyPlaces(files=(Path(self.api_key_file).expanduser(),))
+        named = environ.get("DASHSCOPE_API_KEY_FILE_PATH", "")
+        files = ([Path(named)] if named else []) + [_HOME / "api_key", _HOME / "config.toml"]
+        return KeyPlaces((KEY_VARIABLE,), tuple(file.expanduser() for file in files))
+
+    def service_url(self, environ: Mapping[str, str] | None = None) -> str:
+        """Where the service is. Raises ValueError: the environment names an address that a key must not be sent to."""
+        environ = os.environ if environ is None else environ
+        if self.endpoint:
+            return self.endpoint  # `voxgate check` has looked at it
+        url = environ.get(_ENDPOINT_VARIABLE, "").strip() or ENDPOINT
+        if not url.startswith(("wss://", *_LOOPBACK)):
+            raise ValueError(f"{_ENDPOINT_VARIABLE} must begin with wss://")
+        return url
+
+    def headers(self, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+        """What is said in the handshake beside the key."""
+        environ = os.environ if environ is None else environ
+        workspace = self.workspace or next((environ[one] for one in _WORKSPACE_VARIABLES if environ.get(one)), "")
+        said = {"X-DashScope-WorkSpace": workspace} if workspace else {}
+        return said | ({"X-DashScope-DataInspection": "enable"} if self.data_inspection else {})
+
+    def heard(self) -> str:
+        """All that changes what is heard, as part of the engine's version."""
+        return self.model_dump_json(include={"model", "sample_rate", "volume", "pitch"})

@@ -1,0 +1,60 @@
+"""The text of a request in pieces that one task may hold, cut where a sentence ends if there is such a place.
+
+Knows nothing about voices or the service, but how much it takes at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from engines.contract import SpeechRequest
+from engines.errors import Unsupported
+
+#: characters that a task of Sambert may have. CosyVoice takes 20,000 at once, of which each Han character is two
+MOST_CHARS = 10_000
+#: where a text may be cut, the best first: behind sentences, parts of sentences, words
+_BORDERS = (
+    re.compile(r"[。！？…]+[”’」』）]*|[.!?]+[”’\"')]*(?=\s)|\n"),
+    re.compile(r"[，、；：]|[,;:](?=\s)"),
+    re.compile(r"\s"),
+)
+_TAG = re.compile(r"<[^>]*>")
+_PROLOG = re.compile(r"\s*<\?xml[^>]*\?>\s*")
+
+
+def pieces_of(request: SpeechRequest, most: int = MOST_CHARS) -> list[str]:
+    """What is sent for a request, task by task. Raises Unsupported: nothing to say, or a document that is too long."""
+    text = request.text
+    if request.markup == "ssml":
+        text = _PROLOG.sub("", text, count=1)
+        if len(_TAG.sub("", text)) > most:
+            raise Unsupported(f"this engine takes no SSML with more than {most} characters of text", param="input")
+        pieces = [text]
+    else:
+        pieces = list(cut(text, most))
+    speakable = [piece for piece in pieces if any(map(str.isalnum, _TAG.sub("", piece)))]
+    if not speakable:
+        raise Unsupported("there is nothing to speak in this text", param="input")
+    return speakable
+
+
+def cut(text: str, most: int) -> Iterator[str]:
+    """`text` in pieces of at most `most` characters; joined they are the text again.
+
+    A sentence that alone is longer is cut at a comma, else between words, else anywhere.
+    """
+    while len(text) > most:
+        at = _last_border(text, most)
+        yield text[:at]
+        text = text[at:]
+    yield text
+
+
+def _last_border(text: str, most: int) -> int:
+    for border in _BORDERS:
+        # one character more is looked at: a full stop is a border where a space follows
+        ends = [found.end() for found in border.finditer(text, 0, most + 1) if found.end() <= most]
+        if ends:
+            return ends[-1]
+    return most
