@@ -52,8 +52,8 @@ class Known:
 
     `messages` are examples of what is received as text, parsed, under the names that `name` gives them: one for each
     shape that is taken. A field that all examples of a message have is needed, others may be there, and types are
-    those of the examples; `...` stands for anything. `headers` are those of the server's own, in lower case: HTTP's
-    are always known.
+    those of the examples; `...` stands for any value, or for any name of a field. `headers` are those of the server's
+    own, in lower case: HTTP's are always known.
     """
 
     name: Callable[[Any], str]

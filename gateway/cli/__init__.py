@@ -27,7 +27,7 @@ COMMANDS = {
     "voices": "List voices, make one of a recording, verify and remove it.",
     "keys": "Make, list and revoke API keys.",
     "doctor": "Look at machine, installation and configuration.",
-    "engines": "List engines, write a plugin package, run the conformance kit.",
+    "engines": "List engines, write a plugin package, run the conformance kit, record a server.",
 }
 
 

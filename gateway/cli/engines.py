@@ -1,4 +1,4 @@
-"""`voxgate engines`: what is installed, a new plugin package, and the conformance kit.
+"""`voxgate engines`: what is installed, a new plugin package, the conformance kit, and exchanges on record.
 
 Knows nothing about any particular engine, nor about how one is driven.
 """
@@ -15,6 +15,7 @@ import click
 
 import gateway.hooks
 from engines.registry import Registry
+from gateway.cli import record
 from gateway.cli.options import config_option, json_option
 from gateway.configuration.load import Config, find_directory, load_config
 from gateway.configuration.problems import ConfigError
@@ -22,7 +23,10 @@ from gateway.configuration.problems import ConfigError
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
-    """Engines: what is installed, a new plugin package, the conformance kit."""
+    """Engines: what is installed, a new plugin package, the conformance kit, exchanges with servers."""
+
+
+command.add_command(record.command, "record")
 
 
 @command.command("list")
