@@ -81,7 +81,7 @@ async def _through(port: int, prefix: str, within_s: float) -> tuple[list[float]
             await listener.connect()
         answers = await asyncio.gather(
             *(
-                _later(within_s * number / STREAMS, one.ask(request))
+                later(within_s * number / STREAMS, one.ask(request))
                 for number, (one, request) in enumerate(zip(listeners, requests, strict=True))
             )
         )
@@ -91,7 +91,7 @@ async def _through(port: int, prefix: str, within_s: float) -> tuple[list[float]
     return [1000 * answer.first_byte_s for answer in answers], max(answer.last_byte_s for answer in answers)
 
 
-async def _later(delay_s: float, what: Coroutine[None, None, T]) -> T:
+async def later(delay_s: float, what: Coroutine[None, None, T]) -> T:
     await asyncio.sleep(delay_s)
     return await what
 
@@ -102,7 +102,7 @@ async def _own(folder: Path, within_s: float) -> list[float]:
     engine = kinds["tone"].create(Instance("tone", slots=STREAMS, data_dir=folder, kinds=kinds), options)
     await engine.start()
     return await asyncio.gather(
-        *(_later(within_s * number / STREAMS, _first_ms(engine, _text("own", number))) for number in range(STREAMS))
+        *(later(within_s * number / STREAMS, _first_ms(engine, _text("own", number))) for number in range(STREAMS))
     )
 
 

@@ -20,7 +20,7 @@ class OpenAI:
     """Needs a key, refuses what it does not know, streams all formats, lists models and no voices."""
 
     base, speech_path, rate_hz = "/v1", "/v1/audio/speech", 24000
-    voices = ("alloy", "ash", "ballad", "coral", "echo", "fable", "nova", "onyx", "sage", "shimmer", "verse", "marin")
+    voices = ("alloy", "ash", "ballad", "coral", "echo", "fable", "nova", "onyx", "sage", "shimmer", "verse", "marin", "cedar")
     models = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 
     def __init__(self, key: str = "sk-stand-in") -> None:

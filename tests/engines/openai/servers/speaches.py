@@ -31,6 +31,8 @@ class Speaches:
                 return json_reply(200, {"voices": self._voices(), "object": "list"})
             if (heard.method, heard.path) == ("GET", "/v1/models"):
                 return json_reply(200, {"data": [self._model()], "object": "list"})
+            if (heard.method, heard.path) == ("GET", "/v1/audio/models"):
+                return json_reply(200, {"models": [self._model()], "object": "list"})
             return json_reply(200, {"message": "OK"}) if heard.path == "/health" else not_found()
         except Complaint as complaint:
             return complaint.reply
