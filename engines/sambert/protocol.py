@@ -1,8 +1,8 @@
 """What is said to Model Studio for one task of speech, and what its answers mean: no socket, clock or thread in here.
 
 `OneShot` is Sambert's side of a task: all of the text in the first frame. `Duplex` is CosyVoice's: the text follows
-once the task has started. Written from the public pages on both WebSocket APIs (run-task, continue-task, finish-task and
-the events), which disagree in places: every shape that is documented is taken, and events that are not are passed over.
+once the task has started. Written from the public pages on both WebSocket APIs (their client events and server events),
+which disagree in places: every shape that is documented is taken, and events that are not are passed over.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from engines.errors import EngineFault, SpeechError, Unsupported
-from engines.sambert.faults import failed
+from engines.errors import EngineFault, Unsupported
+from engines.sambert.faults import Lost, failed
 
-#: characters that one continue-task may carry (CosyVoice, client events)
+#: characters that one continue-task may carry (CosyVoice's client events)
 PIECE_CHARS = 20_000
 #: Speech this short is none: seconds for each letter, Han character or digit. At twice the speed a letter takes about
 #: 0.03 s and a Han character 0.08 s.
@@ -107,10 +107,10 @@ class OneShot:
         event = header.get("event")
         self._check_id(header.get("task_id"), event)
         match event:
-            case "task-started":
+            case "task-started" if not self.started:
                 self.started = True
                 return Started()
-            case "result-generated":
+            case "result-generated" if self.started:
                 self._count(payload)
                 return self._tell(payload)
             case "task-finished":
@@ -122,10 +122,10 @@ class OneShot:
                 raise failed(str(header.get("error_code") or ""), str(header.get("error_message") or ""))
         return None
 
-    def lost(self) -> SpeechError:
+    def lost(self) -> Lost:
         """What it means that the connection ended before task-finished."""
         after = f"after {self.audio_bytes} bytes of audio" if self.audio_bytes else "before any audio"
-        return EngineFault(f"the speech service broke off {after}: try again")
+        return Lost(f"the speech service broke off {after}: try again")
 
     def _run_task(self, text: Mapping[str, object]) -> str:
         return self._frame(
