@@ -20,6 +20,7 @@ from engines.sambert import describe
 from engines.sambert.options import SambertOptions
 from engines.sambert.pieces import pieces_of
 from engines.sambert.protocol import Audio, Finished, Sentence, Task
+from engines.sambert.task import task_of
 from engines.sambert.timeline import Timeline
 from engines.sambert.times import Times
 from engines.sambert.voices import CloudVoice
@@ -31,8 +32,6 @@ logger = logging.getLogger("voxgate.sambert")
 
 #: of the parameter `rate`
 _SPEED_MIN, _SPEED_MAX = 0.5, 2.0
-#: that CosyVoice tells apart
-_SEEDS = 65536
 
 
 class SambertEngine:
@@ -77,7 +76,7 @@ class SambertEngine:
         pool = self._started()
         timeline = Timeline(self._options.rate_of(voice))
         for text in pieces_of(request):
-            task, key = self._task(request, voice, text), self._key()
+            task, key = task_of(self._options, voice, request, text), self._key()
             try:
                 async with self._place(key), aclosing(self._heard(pool, task, timeline)) as chunks:
                     async for chunk in chunks:
@@ -138,24 +137,6 @@ class SambertEngine:
             return nullcontext()
         what = "cosyvoice" if options.is_duplex else "sambert"  # all models of a family count together
         return quota.start(key.account, what, options.task_starts_per_s, options.at_once)
-
-    def _task(self, request: SpeechRequest, voice: CloudVoice, text: str) -> Task:
-        options, is_ssml = self._options, request.markup == "ssml"
-        parameters: dict[str, object] = {
-            "text_type": "PlainText",
-            "format": "pcm",
-            "sample_rate": options.rate_of(voice),
-            "volume": options.volume,
-            "rate": request.speed,
-            "pitch": options.pitch,
-            "word_timestamp_enabled": options.timestamps and voice.timestamps,
-        }
-        if not options.is_duplex:
-            return Task(voice.id, text, parameters | ({"text_type": "SSML"} if is_ssml else {}))
-        parameters |= {"voice": voice.id, "enable_ssml": is_ssml}
-        if request.seed is not None:
-            parameters["seed"] = request.seed % _SEEDS
-        return Task(options.model, text, parameters, duplex=True)
 
     def _require_able(self, request: SpeechRequest) -> CloudVoice:
         """The voice that is to speak."""
