@@ -7,7 +7,7 @@ import errno
 import logging
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -27,6 +27,7 @@ from gateway.health.board import Board
 from gateway.identity import own_name
 from gateway.limits.limiter import Limiter
 from gateway.limits.memory import MemoryBuckets
+from gateway.limits.quota import AccountQuota
 from gateway.outcomes.outcomes import MemoryOutcomes, Outcomes
 from gateway.outcomes.shared import SharedOutcomes
 from gateway.record import Served
@@ -82,7 +83,8 @@ class Runtime:
         settings = config.settings
         shared = share(settings, config.environ, clock, commons)
         limiter, name = Limiter(MemoryBuckets(clock), shared.buckets), own_name(settings.data_dir)
-        fleet = Fleet(config.engines, registry.kinds, settings.data_dir, board, name)
+        quota = AccountQuota(limiter, shared.patience)
+        fleet = Fleet(config.engines, registry.kinds, settings.data_dir, board, name, quota)
         cache = MemoryCache(settings.cache.memory_mb * 1_000_000, _behind(settings, shared))
         outcomes = _outcomes(settings, shared, clock)
         era = Era(config, fleet.members, board)
@@ -160,7 +162,7 @@ class Runtime:
 
     def patience(self) -> AbstractContextManager[object]:
         """Around one whole request: what it may wait for Redis altogether."""
-        return self.store.patience() if self.store else nullcontext()
+        return self.shared.patience()
 
     def tell_served(self, served: Served) -> None:
         """Call our own listeners and every plugin's `on_served`; what one of those raises is logged."""

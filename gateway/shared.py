@@ -7,6 +7,7 @@ Each part is a small Protocol whose embedded form every process has besides, for
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,10 @@ class Shared:
     bulletin: Bulletin | None = None
     store: Store | None = None
     link: Link | None = None
+
+    def patience(self) -> AbstractContextManager[object]:
+        """Around what may wait for Redis only so long altogether."""
+        return self.store.patience() if self.store else nullcontext()
 
     async def aclose(self) -> None:
         if self.store is not None:

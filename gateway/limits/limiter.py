@@ -22,19 +22,18 @@ from engines.errors import SpeechError
 from gateway.absent import Absent
 from gateway.configuration.settings import Limits
 from gateway.keys.caller import Caller
-from gateway.limits.buckets import LEASE_S, Buckets, Correction, Draw, Place, Taken
+from gateway.limits.buckets import Buckets, Correction, Draw, Place, Taken
 from gateway.limits.gcra import MICROSECONDS, NEVER, Bucket, Level
 from gateway.limits.headers import Headers, duration, limit_headers
 from gateway.limits.memory import MemoryBuckets
 from gateway.limits.permit import FREE, Permit
+from gateway.limits.stay import Stay
 
 logger = logging.getLogger("voxgate.limits")
 
 MINUTE_US, DAY_US = 60 * MICROSECONDS, 86400 * MICROSECONDS
 #: audio is counted in hundredths of a second: whole numbers, and few enough for a bucket of a day
 AUDIO_UNITS_PER_S = 100
-#: a place in flight is renewed as often, so that two renewals may be lost
-RENEW_S = LEASE_S / 3
 #: seconds until another try where no clock tells: a request in flight ends when it ends
 CROWDED_RETRY_S = 1.0
 #: calls by the side that may be under way; beyond that, leases run out and buckets fill by themselves
@@ -150,8 +149,7 @@ class Admission:
         self._levels: dict[str, tuple[Bucket, Level]] = {}
         self._before: dict[str, tuple[Bucket, Level]] = {}  # before anything was spent
         self._place = Place(uuid.uuid4().hex, limits.in_flight) if limits.in_flight else None
-        self._renewal: asyncio.TimerHandle | None = None
-        self._renewing: asyncio.Task[None] | None = None
+        self._stay: Stay | None = None
         self._spent: tuple[Buckets, list[Correction]] | None = None
 
     async def begin(self) -> None:
@@ -159,7 +157,8 @@ class Admission:
         draws = tuple(Draw(bucket, int(bucket.name == "requests")) for bucket in self._buckets)
         _, taken = await self._limiter.take(self._owner, draws, self._place)
         self._see(draws, taken)
-        self._renew_later()
+        if self._place is not None:
+            self._stay = Stay(self._limiter, self._owner, self._place)
 
     async def spend(self, characters: int, audio_s: float) -> None:
         units = {"characters": characters, "audio": _audio_units(audio_s)}
@@ -194,11 +193,8 @@ class Admission:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._renewal is not None:
-            self._renewal.cancel()
-        place, self._place = self._place, None
-        if place is not None:
-            await self._limiter.leave(self._owner, place, self._renewing)
+        if self._stay is not None:
+            await self._stay.end()
 
     def _see(self, draws: Sequence[Draw], taken: Taken) -> None:
         """Remember the levels for the headers. Raises RateLimited when nothing was granted."""
@@ -209,14 +205,6 @@ class Admission:
             self._limiter.refused[reached[0].bucket.name if reached else "in_flight"] += 1
             message, retry_after_s = _refusal(reached, self._place)
             raise RateLimited(message, retry_after_s=retry_after_s, headers=self.headers())
-
-    def _renew_later(self) -> None:
-        if self._place is not None:
-            self._renewal = asyncio.get_running_loop().call_later(RENEW_S, self._renew, self._place)
-
-    def _renew(self, place: Place) -> None:
-        self._renewing = self._limiter.renew(self._owner, place)
-        self._renew_later()
 
 
 def buckets_of(limits: Limits) -> tuple[Bucket, ...]:

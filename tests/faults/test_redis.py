@@ -45,7 +45,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LAST_PROBE_S", 0.1)
     monkeypatch.setattr("gateway.flight.across.AGAIN_S", 0.05)
     monkeypatch.setattr("gateway.redis.buckets.LEASE_US", 300_000)
-    monkeypatch.setattr("gateway.limits.limiter.RENEW_S", 0.1)
+    monkeypatch.setattr("gateway.limits.stay.RENEW_S", 0.1)
 
 
 @pytest.fixture

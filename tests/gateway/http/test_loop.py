@@ -72,10 +72,11 @@ def test_a_request_is_passed_on_with_the_gateways_that_it_came_through(own: Gate
     assert passing.seen == [(), (OTHERS[0], OTHERS[1])]
 
 
-def test_an_engine_is_told_by_which_name_its_gateway_goes(own: Gateway, passing: Passing) -> None:
+def test_an_engine_is_told_by_which_name_its_gateway_goes_and_gets_a_quota(own: Gateway, passing: Passing) -> None:
     assert passing.instance is not None
     assert passing.instance.gateway == own.runtime.name
     assert NAME.fullmatch(own.runtime.name)
+    assert passing.instance.quota is not None
 
 
 @pytest.mark.parametrize("path", ["/v1/speech", "/audio/speech"])

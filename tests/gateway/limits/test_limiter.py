@@ -186,7 +186,7 @@ def test_a_place_is_held_as_long_as_its_request_lasts_and_not_longer_than_its_ho
                 with pytest.raises(RateLimited):
                     await limiter.admit(one)
         lost = await limiter.admit(one)
-        lost._renewal.cancel()  # type: ignore[attr-defined]  # its process died
+        lost._stay._renewal.cancel()  # type: ignore[attr-defined]  # its process died
         await asyncio.sleep(29)
         with pytest.raises(RateLimited):
             await limiter.admit(one)
@@ -400,7 +400,7 @@ async def test_speech_goes_on_while_redis_is_killed_and_is_counted_together_agai
 async def test_a_place_outlives_the_redis_that_kept_it(
     make_store: MakeStore, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.limits.limiter.RENEW_S", 0.01)
+    monkeypatch.setattr("gateway.limits.stay.RENEW_S", 0.01)
     store = make_store(redis_server)
     limiter, one = sharing(store), caller(in_flight=1)
     async with await limiter.admit(one):
@@ -418,7 +418,7 @@ async def test_a_place_outlives_the_redis_that_kept_it(
 async def test_a_place_is_held_whether_redis_goes_or_comes_back(
     make_store: MakeStore, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.limits.limiter.RENEW_S", 0.01)
+    monkeypatch.setattr("gateway.limits.stay.RENEW_S", 0.01)
     store = make_store(redis_server)
     limiter, one = sharing(store), caller(in_flight=2)
     async with await limiter.admit(one):
