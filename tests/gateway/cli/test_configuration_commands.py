@@ -50,7 +50,7 @@ def test_init_writes_a_configuration_that_is_well(directory: Path) -> None:
     assert (directory / "schema" / "engines.json").is_file()
     checked = run("check", "--config", str(directory))
     assert (checked.exit_code, checked.stderr) == (0, "")
-    assert checked.stdout == "configuration OK: 4 engines, 2 voices, 1 rules\n"
+    assert checked.stdout == "configuration OK: 5 engines, 2 voices, 3 rules\n"
 
 
 def test_init_overwrites_nothing_unless_forced(directory: Path) -> None:
@@ -116,9 +116,9 @@ def test_check_tells_a_program_the_same(directory: Path) -> None:
     assert json.loads(well.stdout) == {
         "ok": True,
         "directory": str(directory),
-        "engines": 4,
+        "engines": 5,
         "voices": 2,
-        "rules": 1,
+        "rules": 3,
         "problems": [],
     }
     (directory / "gateway.yaml").write_text("version: 1\nauth: open\n")
@@ -221,7 +221,8 @@ def test_explain_leaves_a_long_text_that_cannot_wait_to_a_quicker_engine(
     directory: Path, tmp_path: Path, deadline: tuple[str, ...], speaks: str
 ) -> None:
     board = tmp_path / "board.json"
-    board.write_text('{"engines": {"indextts": {"first_audio_s": 6.0, "real_time_factor": 3.0}}}')
+    states = {"indextts": {"first_audio_s": 6.0, "real_time_factor": 3.0}, "sambert": {"state": "not_configured"}}
+    board.write_text(json.dumps({"engines": states}))
     text = "你好，今天天气很好。" * 10
     told = run("explain", text, "--json", "--board", str(board), "--config", str(directory), *deadline)
     assert json.loads(told.stdout)["steps"][0]["engine"] == speaks
@@ -229,14 +230,15 @@ def test_explain_leaves_a_long_text_that_cannot_wait_to_a_quicker_engine(
 
 def test_explain_answers_for_an_imagined_board(directory: Path, tmp_path: Path) -> None:
     board = tmp_path / "board.json"
-    espeak, indextts = {"state": "down", "reason": "5 faults"}, {"state": "not_installed"}
-    board.write_text(json.dumps({"engines": {"espeak": espeak, "indextts": indextts}}))
+    states = {"indextts": "not_installed", "sambert": "not_configured", "espeak": "down"}
+    board.write_text(json.dumps({"engines": {name: {"state": state} for name, state in states.items()}}))
     told = run("explain", "Hi", "--json", "--board", str(board), "--config", str(directory))
     assert told.exit_code == 1
     plan = json.loads(told.stdout)
     assert plan["steps"] == []
     assert [(skip["engine"], skip["code"]) for skip in plan["skipped"]] == [
         ("indextts", "not_installed"),
+        ("sambert", "not_configured"),
         ("espeak", "down"),
     ]
 

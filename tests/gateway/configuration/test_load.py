@@ -118,7 +118,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_read(write: Callable[..., P
 def test_the_shipped_configuration_has_neither_errors_nor_warnings() -> None:
     config = load_config(shipped_directory(), Registry.load([gateway.hooks]), {"HOME": "/home/me"})
     assert config.warnings == ()
-    assert [name for name, entry in config.engines.items() if entry.enabled] == ["indextts", "espeak"]
+    assert [name for name, entry in config.engines.items() if entry.enabled] == ["indextts", "sambert", "espeak"]
     assert config.policy.last_resort == "espeak"
     assert [config.voices.resolve(name) for name in OPENAI_VOICES] == ["narrator"] * len(OPENAI_VOICES)
     assert {voice.gender for voice in config.voices.voices.values()} == {"female", "male"}
