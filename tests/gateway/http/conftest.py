@@ -118,8 +118,11 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def running(directory: Path, kinds: Iterable[EngineKind] = (), **files: str) -> Iterator[Gateway]:
-    """A gateway with the YAML of `gateway`, `engines`, `voices`, `policies`, or the defaults above, and more kinds."""
+def running(directory: Path, kinds: Iterable[EngineKind] = (), *, port: int = 0, **files: str) -> Iterator[Gateway]:
+    """A gateway with the YAML of `gateway`, `engines`, `voices`, `policies`, or the defaults above, and more kinds.
+
+    `port`: the one to listen on, where something must know it before; 0: any free one.
+    """
     config_dir, probe = directory / "config", Probe()
     config_dir.mkdir(parents=True)
     defaults = {"gateway": GATEWAY, "engines": ENGINES, "voices": VOICES, "policies": POLICIES}
@@ -136,7 +139,7 @@ def running(directory: Path, kinds: Iterable[EngineKind] = (), **files: str) -> 
     parts: list[tuple[Runtime, _Server, asyncio.AbstractEventLoop]] = []
     built, failure = threading.Event(), list[BaseException]()
 
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with socket.create_server(("127.0.0.1", port)) as listening:
 
         async def serve() -> None:
             runtime = Runtime.build(config, registry, look_every_s=0.05)
@@ -169,9 +172,9 @@ def running(directory: Path, kinds: Iterable[EngineKind] = (), **files: str) -> 
             assert not failure, failure
             runtime, server, loop = parts[0]
             assert server.up.wait(20)
-            port = listening.getsockname()[1]
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
-                yield Gateway(port, runtime, probe, loop, client, server)
+            bound = listening.getsockname()[1]
+            with httpx.Client(base_url=f"http://127.0.0.1:{bound}", timeout=20) as client:
+                yield Gateway(bound, runtime, probe, loop, client, server)
         finally:
             if parts:
                 parts[0][1].should_exit = True
