@@ -38,14 +38,14 @@ class Cache:
     def _empty(self) -> npt.NDArray[Any]:
         return np.empty((self.rows, self._sizes.heads, self.positions, self._sizes.kept_width), self._dtype)
 
-    def reserve(self, rows: int, positions: int, most_rows: int, most_positions: int) -> None:
-        """Have room for so many; where there is none, for twice the rows or half as many positions more than there
-        were, but no more than the most."""
+    def reserve(self, rows: int, positions: int, most_rows: int) -> None:
+        """Have room for so many; where there is none, for twice the rows but no more than the most, or half as many
+        positions more than there were."""
         old_rows, old_positions = self.rows, self.positions
         if rows > old_rows:
             self.rows = min(max(rows, 2 * old_rows), most_rows)
         if positions > old_positions:
-            self.positions = min(-(-max(positions, 3 * old_positions // 2) // _STEP) * _STEP, most_positions)
+            self.positions = -(-max(positions, 3 * old_positions // 2) // _STEP) * _STEP
         if (self.rows, self.positions) == (old_rows, old_positions):
             return
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engines.errors import Busy, InvalidRequest
+from engines.errors import Busy
 from engines.indextts.beam import BeamSearch
 from engines.indextts.cache import Cache
 from engines.indextts.gpt import Array, Gpt, LatentPass
@@ -44,7 +44,7 @@ class Sequence:
 
 
 class Decoder:
-    """decoder = Decoder(gpt, max_batch=4, max_positions=1800)
+    """decoder = Decoder(gpt, max_batch=4)
     sequence = decoder.add(gpt.prefix(conditioning, ids), Sampling(), seed=0)
     while decoder.running:
         for one in decoder.step():
@@ -53,11 +53,10 @@ class Decoder:
     Memory grows with the rows that are taken at once and the longest sequence, and is given back when all have left.
     """
 
-    def __init__(self, gpt: Gpt, max_batch: int, max_positions: int) -> None:
-        """max_batch: rows; a sequence takes one for each of its beams. max_positions: of prefix and codes together."""
+    def __init__(self, gpt: Gpt, max_batch: int) -> None:
+        """max_batch: rows; a sequence takes one for each of its beams."""
         self._gpt = gpt
         self._max_batch = max_batch
-        self._max_positions = max_positions
         self._cache: Cache | None = None
         self._owners: list[Sequence] = []  # of each row that is taken; they lie side by side from the first row on
         self.running: list[Sequence] = []
@@ -72,16 +71,12 @@ class Decoder:
 
         The same seed gives the same codes, whoever else is decoded, as far as the weights' precision allows: with int8,
         activations share a scale over the batch.
-        Raises Busy when there are too few rows, InvalidRequest when the prefix leaves no room for codes.
+        Raises Busy when there are too few rows.
         """
         if sampling.beams > self.room:
             raise Busy(f"{sampling.beams} rows are wanted and {self.room} are free; wait until a sequence has finished")
         filled = len(prefix) + 1
-        limit = min(sampling.max_codes, self._gpt.longest, self._max_positions - len(prefix))
-        if limit < 1:
-            raise InvalidRequest(
-                f"text and voice take {len(prefix)} positions of {self._max_positions}; shorten the text"
-            )
+        limit = min(sampling.max_codes, self._gpt.longest)
         first = len(self._owners)
         cache = self._reserve(first + sampling.beams, filled)
         hidden, logits = self._gpt.prefill(prefix, cache, first)
@@ -159,7 +154,7 @@ class Decoder:
     def _reserve(self, rows: int, positions: int) -> Cache:
         if self._cache is None:
             self._cache = self._gpt.cache(0, 0)
-        self._cache.reserve(rows, positions, self._max_batch, self._max_positions)
+        self._cache.reserve(rows, positions, self._max_batch)
         return self._cache
 
     def _reorder(self, sequence: Sequence, parents: list[int]) -> None:

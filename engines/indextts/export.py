@@ -216,7 +216,8 @@ def _write_tables(release: Release, folder: Path) -> None:
 
 def _write_int8_caches(release: Release, progress: Progress, folder: Path) -> None:
     progress("measuring keys and values", 0, 1)
-    write_int8_caches(folder, release.sizes, Tables.read(folder))
+    tables, latents = Tables.read(folder), release.tensors("gpt").shape("perceiver_encoder.latents")
+    write_int8_caches(folder, release.sizes, tables, latents[0] + len(tables.speed_embedding))
     progress("measuring keys and values", 1, 1)
 
 

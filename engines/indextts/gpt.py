@@ -137,7 +137,7 @@ class LatentPass:
         states = [self._hidden[None]] if begin == 0 else []
         if fed:
             filled = self._prefix + fed.stop
-            self._cache.reserve(1, filled, 1, filled)
+            self._cache.reserve(1, filled, 1)
             embeddings = self._gpt.embedded(known[fed.start : fed.stop], range(fed.start + 1, fed.stop + 1))
             states.append(self._gpt.run(embeddings[None], [filled], self._cache)[0][0])
         return np.concatenate(states)

@@ -37,11 +37,9 @@ from models.session import open_session
 
 Array = NDArray[np.float32]
 
-#: rows of the voice before the text: what the release's perceiver gives, and two for the speed
-_CONDITIONING_ROWS = 34
-#: frames that the solver is given at once, at most about half as many again: its time grows with their square. 30
-#: seconds, so that nothing but slow speech is ever cut by it
-_MOST_FRAMES = 2600
+#: seconds that the solver is given at once, at most about half as many again: its time grows with their square. So many
+#: that nothing but slow speech is ever cut by it
+_MOST_S = 30.0
 #: silence between two segments, as the release has it
 PAUSE_S = 0.2
 #: what is faded out before it and in behind it, so that no seam clicks
@@ -91,7 +89,7 @@ class IndexTts:
             sizes.mel.sample_rate,
             tables,
             gpt,
-            Decoder(gpt, rows, len(tables.text_position) + len(tables.mel_position) + _CONDITIONING_ROWS),
+            Decoder(gpt, rows),
             acoustics,
             Front(folder / "bpe.model"),
             EmotionText(folder / "emotion_text", threads),
@@ -114,6 +112,7 @@ class IndexTts:
         borrowed = self.voices.voice(emotion.voice) if emotion and emotion.voice else None
         conditioning = voice.conditioning(blend(voice, emotion, borrowed), self.tables.speed_embedding)
         seeds = _seeds(speech.seed, len(segments))
+        most_codes = max(1, int(_MOST_S * self.acoustics.frames_per_s * request.speed / FRAMES_PER_CODE))
         speech.segments = [
             Segment(
                 number,
@@ -122,7 +121,7 @@ class IndexTts:
                 seed,
                 speech.max_codes,
                 first_codes=0 if number else self.options.stream_codes,
-                most_codes=max(1, int(_MOST_FRAMES * request.speed / FRAMES_PER_CODE)),
+                most_codes=most_codes,
             )
             for number, (ids, seed) in enumerate(zip(segments, seeds, strict=True))
         ]

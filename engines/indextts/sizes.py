@@ -245,6 +245,7 @@ def _estimator(config: Mapping[str, Any]) -> EstimatorSizes:
 
 def _mel(config: Mapping[str, Any]) -> MelSizes:
     spectrum = config["spect_params"]
+    _expect({"fmax": str(spectrum.get("fmax"))}, "fmax", "None")
     return MelSizes(
         sample_rate=config["sr"],
         fft=spectrum["n_fft"],

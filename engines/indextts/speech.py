@@ -39,7 +39,7 @@ class Segment:
     """A part of the text, said in one go."""
 
     number: int
-    conditioning: NDArray[np.float32]  # [34, D], the voice's rows: one array for all segments of a speech
+    conditioning: NDArray[np.float32]  # [rows, D], the voice's rows: one array for all segments of a speech
     ids: Row[int]  # of its text
     seed: int
     max_codes: int

@@ -31,18 +31,18 @@ class VoiceBundle:
     """All arrays float32. D is the GPT's width, F the estimator's condition's, Tp mel frames of the recording."""
 
     name: str
-    cond: Array  # [32, D] who speaks
+    cond: Array  # [rows, D] who speaks
     base_emotion: Array  # [D] of the recording, heard as the speaker is: the way from here leads to another emotion
     own_emotion: Array  # [D] of the recording, heard as an emotion is
     emotion: Array  # [D] of the second recording; where there is none, own_emotion
-    style: Array  # [192]
+    style: Array  # [style]
     mel: Array  # [mels, Tp]
     prompt: Array  # [Tp, F] the recording's own words, as the estimator's condition
     emotion_rows: Array  # [emotions, D] the nearest speaker's row of each emotion
     provenance: Provenance
 
     def conditioning(self, emotion: Array, speed_embedding: Array) -> Array:
-        """What the GPT's sequence begins with: emotion [D], speed_embedding [2, D] -> [34, D]."""
+        """What the GPT's sequence begins with: emotion [D], speed_embedding [2, D] -> [rows + 2, D]."""
         return np.concatenate([self.cond + emotion, speed_embedding[1:2], speed_embedding[:1]])
 
     def write(self, folder: Path) -> Path:

@@ -13,9 +13,6 @@ from engines.indextts.sizes import GptSizes, Sizes
 from models.checkpoint import Tensors
 from models.graph import MICROSOFT, Array, Graph, Precision
 
-#: of the feed-forward layer, in model widths
-_WIDENING = 4
-
 
 def build(tensors: Tensors, sizes: Sizes, precision: Precision) -> Graph:
     """Take `gpt.*`, `final_norm` and `mel_head` out of the checkpoint.
@@ -59,9 +56,10 @@ def _block(
     weight, bias = _conv1d(tensors, "attn.c_proj", gpt.width, gpt.width)
     x = graph.add(x, graph.linear(inner, _filled_up(weight, 1, gpt.heads, gpt), bias, precision))
     inner = _layer_norm(graph, tensors, "ln_2", x, gpt.width)
-    inner = _linear(graph, tensors, "mlp.c_fc", inner, gpt.width, _WIDENING * gpt.width, precision)
+    wide = tensors.shape("mlp.c_fc.bias")[0]
+    inner = _linear(graph, tensors, "mlp.c_fc", inner, gpt.width, wide, precision)
     inner = graph.op("FastGelu", inner, domain=MICROSOFT)  # with tanh, which the library calls gelu_new
-    return graph.add(x, _linear(graph, tensors, "mlp.c_proj", inner, _WIDENING * gpt.width, gpt.width, precision))
+    return graph.add(x, _linear(graph, tensors, "mlp.c_proj", inner, wide, gpt.width, precision))
 
 
 def _attention(graph: Graph, gpt: GptSizes, layer: int, packed: str, filled: str, longest: str) -> str:

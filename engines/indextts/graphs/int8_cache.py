@@ -20,17 +20,20 @@ from engines.indextts.tables import Tables
 
 Array = npt.NDArray[np.float32]
 
-#: sequences that are looked at, their voice's rows, and the most tokens and codes of each
-_LOOKS, _VOICE, _TOKENS, _CODES = 4, 34, 60, 200
+#: sequences that are looked at, and the most tokens and codes of each
+_LOOKS, _TOKENS, _CODES = 4, 60, 200
 #: how far beyond the largest value that was seen the scale still reaches; anything larger is cut off
 _RESERVE = 1.5
 #: where the operator's inputs have the scales of keys and values
 _SCALES_AT = 12
 
 
-def write_int8_caches(folder: Path, sizes: Sizes, tables: Tables) -> None:
-    """For the model's graphs in `folder`, write those with keys and values of 8 bit. Raises SessionError."""
-    scales = measure_scales(Gpt(folder, sizes, tables), tables)
+def write_int8_caches(folder: Path, sizes: Sizes, tables: Tables, voice_rows: int) -> None:
+    """For the model's graphs in `folder`, write those with keys and values of 8 bit. Raises SessionError.
+
+    voice_rows: of what a sequence begins with, see `VoiceBundle.conditioning`.
+    """
+    scales = measure_scales(Gpt(folder, sizes, tables), tables, voice_rows)
     for name in (NAME, STEP_NAME):
         if (folder / name).is_file():
             model = onnx.load(folder / name, load_external_data=False)
@@ -38,7 +41,7 @@ def write_int8_caches(folder: Path, sizes: Sizes, tables: Tables) -> None:
             (folder / name_with_cache(name, "int8")).write_bytes(model.SerializeToString())
 
 
-def measure_scales(gpt: Gpt, tables: Tables) -> list[Array]:
+def measure_scales(gpt: Gpt, tables: Tables, voice_rows: int) -> list[Array]:
     """What 1 stands for in each array of a cache [1, heads, 1, kept width], after made-up voices, texts and codes."""
     random, sizes = np.random.default_rng(0), gpt.sizes
     tokens = min(_TOKENS, sizes.max_text_tokens)
@@ -47,7 +50,7 @@ def measure_scales(gpt: Gpt, tables: Tables) -> list[Array]:
     largest: list[Array] = []
     for _ in range(_LOOKS):
         text = random.integers(0, sizes.text_tokens, tokens).tolist()
-        like = tables.text_embedding.std() * random.standard_normal((_VOICE, sizes.width), np.float32)
+        like = tables.text_embedding.std() * random.standard_normal((voice_rows, sizes.width), np.float32)
         embeddings = np.concatenate(
             [
                 gpt.prefix(like, text),

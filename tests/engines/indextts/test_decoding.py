@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from engines.errors import Busy, InvalidRequest
+from engines.errors import Busy
 from engines.indextts.cache import Cache
 from engines.indextts.decoding import Decoder
 from engines.indextts.gpt import NAME, Gpt
@@ -38,7 +38,7 @@ def _finish(decoder):
 
 
 def _alone(tiny, prefix, sampling, seed):
-    decoder = Decoder(tiny.gpt, sampling.beams, 200)
+    decoder = Decoder(tiny.gpt, sampling.beams)
     sequence = decoder.add(prefix, sampling, seed)
     _finish(decoder)
     return sequence.codes, decoder.latents(sequence)
@@ -56,7 +56,7 @@ def test_codes_are_the_references(oracle, tmp_path, name, penalty, beams):
     build(release.tensors("gpt"), release.sizes, "fp32").save(tmp_path / NAME)
     gpt = Gpt(tmp_path, release.sizes, Tables.of_release(Release.find(oracle.checkpoints)))
     expected = golden[name].tolist()
-    decoder = Decoder(gpt, beams, 300)
+    decoder = Decoder(gpt, beams)
     sampling = Sampling(temperature=0, repetition_penalty=penalty, beams=beams, max_codes=len(expected))
     sequence = decoder.add(golden["prefix_embeds"][0], sampling, seed=0)
     _finish(decoder)
@@ -70,9 +70,9 @@ def test_codes_are_the_references(oracle, tmp_path, name, penalty, beams):
 
 def test_scores_of_a_batch_are_those_of_each_alone(tiny):
     prefixes = [_prefix(tiny, length) for length in (9, 30, 17, 4)]
-    together = Decoder(tiny.gpt, 4, 200)
+    together = Decoder(tiny.gpt, 4)
     sequences = [together.add(one, GREEDY, 0) for one in prefixes]
-    alone = [Decoder(tiny.gpt, 1, 200) for _ in prefixes]
+    alone = [Decoder(tiny.gpt, 1) for _ in prefixes]
     singles = [decoder.add(one, GREEDY, 0) for decoder, one in zip(alone, prefixes, strict=True)]
     for _ in range(20):
         together.step()
@@ -98,7 +98,7 @@ def test_decoding_is_what_the_whole_model_computes(tiny):
 @pytest.mark.parametrize("sampling", [GREEDY, DRAWN])
 def test_who_comes_and_goes_changes_nothing_for_the_others(stopping, sampling):
     random = np.random.default_rng(3)
-    decoder = Decoder(stopping.gpt, 4, 200)
+    decoder = Decoder(stopping.gpt, 4)
     kept, dropped = {}, []
     for number in range(14):
         while not decoder.room:
@@ -124,7 +124,7 @@ def test_who_comes_and_goes_changes_nothing_for_the_others(stopping, sampling):
 def test_beams_beside_others_are_as_alone(stopping, temperature):
     beams = Sampling(temperature=temperature, top_k=20, top_p=0.9, repetition_penalty=2, beams=3, max_codes=40)
     wanted = [(_prefix(stopping, 7), beams, 1), (_prefix(stopping, 21), DRAWN, 2), (_prefix(stopping, 15), beams, 3)]
-    decoder = Decoder(stopping.gpt, 7, 200)
+    decoder = Decoder(stopping.gpt, 7)
     sequences = []
     for prefix, sampling, seed in wanted:
         sequences.append(decoder.add(prefix, sampling, seed))
@@ -140,7 +140,7 @@ def test_beams_beside_others_are_as_alone(stopping, temperature):
 def test_beams_hold_what_their_codes_say(tiny):
     """The scores of each beam, after many changes of place, are those of its whole history computed anew."""
     prefix, gpt = _prefix(tiny, 8), tiny.gpt
-    decoder = Decoder(gpt, 4, 200)
+    decoder = Decoder(gpt, 4)
     sequence = decoder.add(prefix, Sampling(temperature=3, top_k=0, top_p=1, repetition_penalty=1, beams=4), 0)
     moves = 0
     for _ in range(15):
@@ -157,7 +157,7 @@ def test_beams_hold_what_their_codes_say(tiny):
 def test_latents_can_be_asked_for_while_it_runs(tiny):
     sampling = Sampling(max_codes=20, repetition_penalty=1)
     _, whole = _alone(tiny, _prefix(tiny, 10), sampling, 4)
-    decoder = Decoder(tiny.gpt, 2, 200)
+    decoder = Decoder(tiny.gpt, 2)
     decoder.add(_prefix(tiny, 30), GREEDY, 0)
     sequence = decoder.add(_prefix(tiny, 10), sampling, 4)
     pieces = []
@@ -170,7 +170,7 @@ def test_latents_can_be_asked_for_while_it_runs(tiny):
 
 
 def test_a_step_gives_those_who_finished(stopping):
-    decoder = Decoder(stopping.gpt, 3, 200)
+    decoder = Decoder(stopping.gpt, 3)
     for number in range(3):
         decoder.add(_prefix(stopping, 5, number), DRAWN, number)
     finished = []
@@ -192,7 +192,7 @@ def test_who_stops_at_once_has_said_nothing(tmp_path, beams, temperature):
 
 
 def test_rows_are_free_as_soon_as_somebody_leaves(tiny):
-    decoder = Decoder(tiny.gpt, 4, 200)
+    decoder = Decoder(tiny.gpt, 4)
     first = decoder.add(_prefix(tiny, 5), Sampling(beams=3), 0)
     decoder.add(_prefix(tiny, 5), DRAWN, 0)
     with pytest.raises(Busy, match="1 rows are wanted and 0 are free"):
@@ -204,32 +204,27 @@ def test_rows_are_free_as_soon_as_somebody_leaves(tiny):
 
 
 def test_memory_follows_the_sequences(tiny):
-    decoder = Decoder(tiny.gpt, 8, 1000)
+    decoder = Decoder(tiny.gpt, 8)
     first = decoder.add(_prefix(tiny, 5), DRAWN, 0)
     assert (decoder._cache.rows, decoder._cache.positions) == (1, 256)
     others = [decoder.add(_prefix(tiny, length), DRAWN, 0) for length in (5, 300, 999)]
-    assert (decoder._cache.rows, decoder._cache.positions) == (4, 1000)
+    assert (decoder._cache.rows, decoder._cache.positions) == (4, 1024)
     for sequence in (first, *others):
         decoder.drop(sequence)
     assert decoder._cache is None
 
 
 def test_nobody_goes_beyond_the_positions_there_are(tiny):
-    whole = tiny.gpt.longest
-    assert len(_alone(tiny, _prefix(tiny, 5), Sampling(repetition_penalty=1), 0)[0]) == whole
-    decoder = Decoder(tiny.gpt, 1, 20)
-    sequence = decoder.add(_prefix(tiny, 12), DRAWN, 0)
-    _finish(decoder)
-    assert len(sequence.codes) == 8
-    with pytest.raises(InvalidRequest, match="shorten the text"):
-        decoder.add(_prefix(tiny, 20), DRAWN, 0)
+    for prefix in (5, 400):
+        codes, _ = _alone(tiny, _prefix(tiny, prefix), Sampling(repetition_penalty=1), 0)
+        assert len(codes) == tiny.gpt.longest
 
 
 @pytest.mark.parametrize("grown", range(4))
 def test_too_little_memory_for_one_more_ends_nobody_else(tiny, monkeypatch, grown):
     prefixes = _prefix(tiny, 7), _prefix(tiny, 9, seed=1)
     expected, _ = _alone(tiny, prefixes[0], DRAWN, 1)
-    decoder = Decoder(tiny.gpt, 2, 200)
+    decoder = Decoder(tiny.gpt, 2)
     first = decoder.add(prefixes[0], DRAWN, 1)
     decoder.step()
     empty, asked = Cache._empty, []

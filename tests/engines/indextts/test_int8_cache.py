@@ -29,7 +29,7 @@ def test_an_int8_cache_stays_near_the_reference(oracle, tmp_path):
     release, golden, latent = Release.find(oracle.checkpoints), oracle.golden("gpt"), oracle.golden("latent")
     tables = Tables.of_release(Release.find(oracle.checkpoints))
     build(release.tensors("gpt"), release.sizes, "fp32").save(tmp_path / NAME)
-    write_int8_caches(tmp_path, release.sizes, tables)
+    write_int8_caches(tmp_path, release.sizes, tables, oracle.golden("voice")["conds_latent"].shape[1])
     gpt, prefix = Gpt(tmp_path, release.sizes, tables, kv="int8"), golden["prefix_embeds"][0]
     cache = gpt.cache(len(prefix) + 1 + len(golden["greedy_tokens"]))
     _, logits = gpt.prefill(prefix, cache)
@@ -44,12 +44,12 @@ def test_an_int8_cache_stays_near_the_reference(oracle, tmp_path):
 
 def test_a_batch_with_an_int8_cache_decodes_as_each_alone(tmp_path, sizes):
     tiny = make(tmp_path, sizes, stops=1)
-    write_int8_caches(tmp_path, tiny.whole, tiny.tables)
+    write_int8_caches(tmp_path, tiny.whole, tiny.tables, voice_rows=6)
     gpt = Gpt(tmp_path, tiny.whole, tiny.tables, kv="int8")
     prefixes = [np.random.default_rng(n).standard_normal((n, sizes.width)).astype(np.float32) for n in (5, 30, 17, 9)]
 
     def decoded(some):
-        decoder = Decoder(gpt, len(some), 200)
+        decoder = Decoder(gpt, len(some))
         sequences = []
         for number, prefix in some:
             sequences.append(decoder.add(prefix, DRAWN, number))
@@ -68,7 +68,7 @@ def test_a_batch_with_an_int8_cache_decodes_as_each_alone(tmp_path, sizes):
 def test_single_steps_may_have_smaller_weights(tmp_path, sizes):
     plain = make(tmp_path, sizes)
     build(plain.tensors, plain.whole, "int4").save(tmp_path / STEP_NAME)
-    write_int8_caches(tmp_path, plain.whole, plain.tables)
+    write_int8_caches(tmp_path, plain.whole, plain.tables, voice_rows=6)
     prefix = np.random.default_rng(0).standard_normal((20, sizes.width)).astype(np.float32)
     step = plain.gpt.embedded([3], [2])[None]
 
