@@ -2,7 +2,7 @@
 
     closed     opens after FAULTS_TO_OPEN faults in a row, or when half of the last SAMPLE verdicts, all of them recent,
                were faults: an engine that fails three times of five at random seldom does so five times in a row,
-               and spoils most speeches all the same
+               and spoils most speeches all the same. One fault is enough where the engine says when it will be back
     open       nobody gets through until its time is over
     half open  one attempt gets through, the probe: its success closes the breaker, its fault opens it for twice as long
 
@@ -19,6 +19,8 @@ FAULTS_TO_OPEN = 5
 SAMPLE, SAMPLE_WITHIN_S = 20, 60.0
 #: seconds an open breaker waits before one probe is let through: doubled for each probe that fails
 OPEN_S, LONGEST_OPEN_S = 10.0, 120.0
+#: longest time (seconds) that an engine is left alone because it said so: it may be mended earlier than it thinks
+LONGEST_TOLD_S = 600.0
 
 
 class Breaker:
@@ -55,10 +57,11 @@ class Breaker:
         self.faults = 0
         return True
 
-    def failed(self, now_s: float, *, probe: bool) -> bool:
+    def failed(self, now_s: float, *, probe: bool, back_in_s: float = 0.0) -> bool:
         """An attempt failed by the engine's fault; True when the breaker opens, from closed or once more.
 
         One that passed before the breaker opened may fail after it: that is no news, and no verdict on the probe.
+        `back_in_s`: when the engine will be back, where it says so itself; then it is left alone until that time.
         """
         if self.open_until_s and not probe:
             return False
@@ -66,9 +69,9 @@ class Breaker:
         self._latest.append((now_s, True))
         if self.open_until_s:
             self.probing, self._open_s = False, min(self._open_s * 2, LONGEST_OPEN_S)
-        elif not self._is_enough(now_s):
+        elif not back_in_s and not self._is_enough(now_s):
             return False
-        self.open_until_s = now_s + self._open_s
+        self.open_until_s = now_s + (min(back_in_s, LONGEST_TOLD_S) or self._open_s)
         return True
 
     def reset(self) -> None:

@@ -132,7 +132,7 @@ class Row:
             return
         if probe or not self.breaker.open_until_s:
             self.last_fault = error.message
-        if self.breaker.failed(now_s, probe=probe):
+        if self.breaker.failed(now_s, probe=probe, back_in_s=error.retry_after_s or 0.0):
             if not probe:
                 self.since = self.clock.now()
             self.slots.turn_away(lambda: self._open(now_s))

@@ -211,7 +211,9 @@ def test_nobody_is_waited_for_while_another_engine_can_speak() -> None:
     assert hearing.waited_for == []
 
 
-@pytest.mark.parametrize("error", [Busy("full"), Throttled("quota"), Unsupported("no")])
+@pytest.mark.parametrize(
+    "error", [Busy("full"), Throttled("quota"), Unsupported("no"), Unavailable("its key is wrong", retry_after_s=300)]
+)
 def test_what_trying_again_cannot_mend_is_not_retried(error: SpeechError) -> None:
     first = Scripted([error], GOOD)
     assert Hearing({"a": first, "b": Scripted(GOOD)}, retries=3).all() == [("b", 0), ("b", 0)]

@@ -156,6 +156,22 @@ def test_no_service_can_send_its_engine_away_for_ever(board: Board, clock: Virtu
     assert view(board).state == "up"
 
 
+def test_an_engine_that_knows_when_it_will_be_back_is_left_alone_at_once_and_says_why(
+    board: Board, clock: VirtualClock
+) -> None:
+    fault(board, 1, Unavailable("its key is wrong", retry_after_s=300))
+    state = view(board)
+    assert (state.state, state.reason, state.back_in_s) == ("down", "after 1 fault: its key is wrong", 300)
+    with pytest.raises(Unavailable, match="its key is wrong") as turned_away:
+        board.row("a").admit()
+    board.row("a").failed(turned_away.value)  # as one who was turned away: no news
+    clock.advance(300)
+    assert view(board).state == "up"
+    assert board.row("a").admit() is True
+    board.row("a").succeeded()
+    assert board.row("a").admit() is False
+
+
 def test_it_is_told_when_an_engine_may_be_back(board: Board, clock: VirtualClock) -> None:
     assert view(board).back_in_s is None
     fault(board, FAULTS_TO_OPEN)

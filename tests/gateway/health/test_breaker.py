@@ -6,7 +6,15 @@ import random
 
 import pytest
 
-from gateway.health.breaker import FAULTS_TO_OPEN, LONGEST_OPEN_S, OPEN_S, SAMPLE, SAMPLE_WITHIN_S, Breaker
+from gateway.health.breaker import (
+    FAULTS_TO_OPEN,
+    LONGEST_OPEN_S,
+    LONGEST_TOLD_S,
+    OPEN_S,
+    SAMPLE,
+    SAMPLE_WITHIN_S,
+    Breaker,
+)
 
 
 def fail(breaker: Breaker, times: int, now_s: float = 100.0) -> None:
@@ -120,3 +128,26 @@ def test_suspicion_ends() -> None:
     breaker = Breaker()
     breaker.suspect_until_s = 130.0
     assert not breaker.failed(131.0, probe=False)
+
+
+def test_an_engine_that_says_when_it_will_be_back_is_left_alone_until_then_after_one_fault() -> None:
+    breaker = Breaker()
+    assert breaker.failed(100.0, probe=False, back_in_s=300.0)
+    assert breaker.words() == "after 1 fault"
+    assert breaker.refuses(399.0)
+    assert breaker.admit()
+    assert breaker.failed(400.0, probe=True, back_in_s=300.0)
+    assert breaker.open_until_s == 700.0
+    assert breaker.admit()
+    assert breaker.succeeded(700.0)
+    assert not breaker.refuses(700.0)
+    breaker.failed(700.0, probe=False)
+    assert not breaker.refuses(700.0)
+
+
+def test_what_an_engine_says_of_its_return_is_believed_within_bounds() -> None:
+    breaker = Breaker()
+    breaker.failed(100.0, probe=False, back_in_s=1e9)
+    assert breaker.open_until_s == 100.0 + LONGEST_TOLD_S
+    assert breaker.failed(800.0, probe=True) is True  # now it does not say
+    assert breaker.open_until_s == 800.0 + 2 * OPEN_S
