@@ -14,6 +14,9 @@ from engines.contract import Engine, EngineInfo, EngineKind, Instance, Missing
 from engines.errors import Unavailable
 from engines.hooks import hookimpl
 from engines.remote.credentials import NoKey
+from engines.remote.exchange import Exchanges
+from engines.sambert.exchanges import exchanges
+from engines.sambert.known import known
 from engines.sambert.options import KEY_VARIABLE, SambertOptions
 from engines.sambert.voices import LICENCE
 
@@ -88,6 +91,7 @@ KIND = EngineKind(
     describe=describe,
     missing=missing,
     isolation="inline",
+    exchanges=Exchanges(exchanges, known),
 )
 
 

@@ -53,19 +53,21 @@ async def open_connection(
     except InvalidStatus as error:
         answer = error.response
         if tap:
-            _note_answer(tap, answer.status_code, answer.headers.raw_items())
+            _note_answer(tap, answer.status_code, answer.headers.raw_items(), bytes(answer.body or b""))
         raise turned_away(answer.status_code, bytes(answer.body or b""), answer.headers.get("Retry-After")) from None
     except TimeoutError:
         raise Unavailable(f"the speech service could not be reached within {times.connect_s:g} s") from None
     except (OSError, EOFError, ImportError, WebSocketException) as error:  # ImportError: for a proxy that speaks SOCKS
-        raise Unavailable(f"the speech service cannot be reached ({type(error).__name__})") from error
+        raise Unavailable(f"the speech service cannot be reached ({type(error).__name__})") from None
     if tap and socket.response:
         _note_answer(tap, socket.response.status_code, socket.response.headers.raw_items())
     return Connection(socket, dict(headers), times, tap)
 
 
-def _note_answer(tap: Tap, status: int, headers: Iterable[tuple[str, str]]) -> None:
+def _note_answer(tap: Tap, status: int, headers: Iterable[tuple[str, str]], body: bytes = b"") -> None:
     tap.note("received", "head", json.dumps({"status": status, "headers": dict(headers)}))
+    if body:
+        tap.note("received", "text", body.decode(errors="replace"))
 
 
 class Connection:

@@ -1,0 +1,200 @@
+"""Exchanges with Model Studio that are worth a record, for `voxgate engines record`.
+
+The public pages leave open what these show: close codes, sizes of frames, the header of a streamed wav file, the codes
+for an unknown voice and for too long a text, where throttling comes. Imports websockets when an exchange is had.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from engines.contract import Instance, Markup, SpeechRequest
+from engines.errors import EngineFault
+from engines.remote.exchange import Direction, Exchange, Tap
+from engines.sambert.options import SambertOptions
+from engines.sambert.pieces import MOST_CHARS
+from engines.sambert.protocol import Audio, Task
+from engines.sambert.task import task_of
+from engines.sambert.times import Times
+
+if TYPE_CHECKING:
+    from engines.sambert.pool import Pool
+
+Run = Callable[[Tap], Awaitable[None]]
+
+_SHORT, _LONGER = "你好。", "今天天气很好，我们一起去公园散步，好不好？"
+_SSML = f"<speak>{_SHORT}</speak>"
+_TOO_LONG = _SHORT * (MOST_CHARS // len(_SHORT) + 1)
+_NO_VOICE, _NO_KEY = "sambert-nobody-v1", "sk-" + "0" * 32
+#: seconds after which the service hangs up, as published: on a connection without a next task, and on a silent one
+_IDLE_S, _SILENT_S = 60.0, 23.0
+#: that it is given beside them
+_PATIENCE_S = 30.0
+#: tasks that are started together beside those that the account may start in a second
+_MORE_STARTS = 5
+
+
+def exchanges(instance: Instance, options: SambertOptions) -> Sequence[Exchange]:
+    """Those with the family of voices that the options name."""
+    line = _Line(options)
+    usual = [
+        ("plain", "a short text, without times", line.speaks(_SHORT, word_timestamp_enabled=False), _SHORT),
+        ("times", "the times of words and phonemes", line.speaks(_SHORT, **line.all_times), _SHORT),
+        ("ssml", "SSML, whose tags are free", line.speaks(_SSML, "ssml"), _SHORT),
+        ("wav", "a wav file instead of samples", line.speaks(_SHORT, format="wav"), _SHORT),
+        ("two", "two tasks, one after the other, on one connection", line.speak_twice, _SHORT * 2),
+        ("cancelled", "the connection is closed at the first audio", line.cancel, _LONGER),
+    ]
+    refused = [
+        ("unknown-voice", "a voice that nobody has", line.speaks_as_nobody(), _SHORT),
+        ("wrong-parameter", "a sample rate of 1 Hz", line.speaks(_SHORT, sample_rate=1), _SHORT),
+        ("unspeakable", "an emoji alone", line.speaks("😀"), "😀"),
+    ]
+    return [
+        *(Exchange(name, summary, run, chars=line.charged(text)) for name, summary, run, text in usual),
+        *(Exchange(name, summary, run, ("unsupported",), line.charged(text)) for name, summary, run, text in refused),
+        Exchange("wrong-key", "a key that nobody has", line.speaks_with(_NO_KEY), ("unavailable",)),
+        *_unusual(line, options),
+    ]
+
+
+def _unusual(line: _Line, options: SambertOptions) -> Iterator[Exchange]:
+    """Those that take long, cost much, or take starts away from whoever else speaks by this account."""
+    silent_s, idle_s = _SILENT_S + _PATIENCE_S, _IDLE_S + _PATIENCE_S
+    yield Exchange("silent", "nothing is said", line.say_nothing, within_s=silent_s, usual=False)
+    chars = line.charged(_SHORT)
+    yield Exchange("idle", "no second task follows", line.stay, chars=chars, within_s=idle_s, usual=False)
+    starts = options.task_starts_per_s + _MORE_STARTS
+    run, chars = line.bursts(starts), line.charged(_SHORT * starts)
+    yield Exchange("throttled", f"{starts} tasks at once", run, ("throttled",), chars, usual=False)
+    if not options.is_duplex:
+        run, chars = line.speaks(_TOO_LONG), line.charged(_TOO_LONG)
+        yield Exchange("too-long", "more than a task may have", run, ("unsupported",), chars, usual=False)
+
+
+class _Line:
+    """Has exchanges with the service, as an engine of these options has them. Its methods raise SpeechErrors."""
+
+    def __init__(self, options: SambertOptions) -> None:
+        voices = [voice for voice in options.all_voices if "zh" in voice.languages] or options.all_voices
+        self._options, self._voice = options, next((one for one in voices if one.timestamps), voices[0])
+
+    def charged(self, text: str) -> int:
+        """Characters that a text costs: one for CosyVoice costs two if it is a Han character."""
+        return len(text) + (len(re.findall(r"[\u3400-\u9fff]", text)) if self._options.is_duplex else 0)
+
+    @property
+    def all_times(self) -> Mapping[str, bool]:
+        of = ("word",) if self._options.is_duplex else ("word", "phoneme")
+        return {f"{one}_timestamp_enabled": True for one in of}
+
+    def speaks(self, text: str, markup: Markup = "plain", /, **parameters: object) -> Run:
+        return partial(self._speak, self._task(text, markup, **parameters))
+
+    def speaks_with(self, key: str) -> Run:
+        return partial(self._speak, self._task(_SHORT), key=key)
+
+    def speaks_as_nobody(self) -> Run:
+        """With Sambert a voice is a model."""
+        task = self._task(_SHORT, voice=_NO_VOICE) if self._options.is_duplex else self._task(_SHORT)
+        return partial(self._speak, task if task.duplex else replace(task, model=_NO_VOICE))
+
+    def bursts(self, starts: int) -> Run:
+        return partial(self._burst, starts)
+
+    def _task(self, text: str, markup: Markup = "plain", /, **parameters: object) -> Task:
+        task = task_of(self._options, self._voice, SpeechRequest(text, "zh", markup=markup), text)
+        return replace(task, parameters={**task.parameters, **parameters})
+
+    async def _speak(self, task: Task, tap: Tap, key: str = "") -> None:
+        async with self._pool(tap, key) as pool:
+            await _run(pool, task)
+
+    async def speak_twice(self, tap: Tap) -> None:
+        """Raises EngineFault where the second task needed a connection of its own."""
+        watch = _Watch(tap)
+        async with self._pool(watch) as pool:
+            for _ in range(2):
+                await _run(pool, self._task(_SHORT))
+        if watch.connections > 1:
+            raise EngineFault("the second task was not taken on the connection of the first")
+
+    async def cancel(self, tap: Tap) -> None:
+        async with self._pool(tap) as pool, aclosing(pool.run(self._task(_LONGER))) as events:
+            async for event in events:
+                if isinstance(event, Audio):
+                    return
+
+    async def stay(self, tap: Tap) -> None:
+        """Until the service hangs up on a connection that has no second task."""
+        watch = _Watch(tap)
+        async with self._pool(watch) as pool:
+            await _run(pool, self._task(_SHORT))
+            await watch.closed.wait()
+
+    async def say_nothing(self, tap: Tap) -> None:
+        """Until the service hangs up on a connection that has no task at all."""
+        from engines.sambert.connection import open_connection
+
+        watch, endpoint = _Watch(tap), self._options.service_url()
+        tls = ssl.create_default_context() if endpoint.startswith("wss:") else None
+        connection = await open_connection(endpoint, self._headers(), self._times(), tls, watch)
+        try:
+            await watch.closed.wait()
+        finally:
+            await connection.close()
+
+    async def _burst(self, starts: int, tap: Tap) -> None:
+        """So many tasks at once. Raises the first error that one of them meets."""
+        async with self._pool(tap) as pool:
+            tasks = (_run(pool, self._task(_SHORT)) for _ in range(starts))
+            for error in await asyncio.gather(*tasks, return_exceptions=True):
+                if error is not None:
+                    raise error
+
+    @asynccontextmanager
+    async def _pool(self, tap: Tap, key: str = "") -> AsyncGenerator[Pool, None]:
+        from engines.sambert.pool import Pool
+
+        pool = Pool(self._options.service_url(), lambda: self._headers(key), self._times(), tap)
+        try:
+            yield pool
+        finally:
+            await pool.close()
+
+    def _headers(self, key: str = "") -> dict[str, str]:
+        return self._options.headers() | {"Authorization": f"Bearer {key or self._options.key_places().find().text}"}
+
+    def _times(self) -> Times:
+        """The options' bounds; but a connection stays for as long as the service lets it."""
+        options = self._options
+        longer_s = _IDLE_S + 2 * _PATIENCE_S
+        return Times(options.connect_s, options.start_s, options.first_audio_s, options.gap_s, idle_s=longer_s)
+
+
+class _Watch:
+    """A tap in front of another one, which sees connections come and go."""
+
+    def __init__(self, tap: Tap) -> None:
+        self._tap = tap
+        self.connections = 0
+        self.closed = asyncio.Event()
+
+    def note(self, direction: Direction, what: str, data: str | bytes) -> None:
+        self.connections += (direction, what) == ("sent", "head")
+        self._tap.note(direction, what, data)
+        if direction == "closed":
+            self.closed.set()
+
+
+async def _run(pool: Pool, task: Task) -> None:
+    async with aclosing(pool.run(task)) as events:
+        async for _ in events:
+            pass
