@@ -108,7 +108,7 @@ def _estimator_feed(sizes: Sizes, rows: int = 2, frames: int = 21) -> dict[str, 
     own = sizes.estimator
     mels = {name: _noise(rows, own.mels, frames) for name in ("x", "prompt")}
     style, mu = _noise(rows, own.style_width), _noise(rows, frames, sizes.regulator.width)
-    return {**mels, "t": np.array([0.3], np.float32), "style": style, "mu": mu}
+    return {**mels, "t": np.array([0.3], np.float32), "style": style, "mu": mu, "known": np.array([frames // 2])}
 
 
 def _vocoder_feed(sizes: Sizes, frames: int = 20) -> dict[str, Any]:
@@ -184,7 +184,8 @@ def _estimator_tasks(module: torch_modules.Estimator, model: IndexTts, extent: E
     whole = prompt_mel.shape[1] + frames
     mu, noise = _noise(whole, voice.prompt.shape[1]), _noise(len(prompt_mel), whole)
     feed = {"x": noise, "prompt": noise, "style": voice.style, "mu": mu}
-    both = {name: torch.from_numpy(np.stack([one, one])) for name, one in feed.items()} | {"t": torch.zeros(1)}
+    both = {name: torch.from_numpy(np.stack([one, one])) for name, one in feed.items()}
+    both |= {"t": torch.zeros(1), "known": torch.tensor([prompt_mel.shape[1]])}
     yield Task(
         f"a guided solver step over {whole / acoustics.frames_per_s:.0f} s, prompt included",
         lambda: acoustics.flow.solve(mu, prompt_mel, voice.style, noise, steps=1, cfg=0.7),

@@ -99,7 +99,7 @@ class Estimator(nn.Module):
         self.modulation = Linear(tensors, "final_layer.adaLN_modulation.1")
         self.last = Linear(tensors, "final_layer.linear", normed=True)
 
-    def forward(self, x: Tensor, prompt: Tensor, t: Tensor, style: Tensor, mu: Tensor) -> Tensor:
+    def forward(self, x: Tensor, prompt: Tensor, t: Tensor, style: Tensor, mu: Tensor, known: Tensor) -> Tensor:
         x, prompt = x.transpose(1, 2), prompt.transpose(1, 2)
         time, frames = self.time(t), x.shape[1]
         styled = style[:, None].expand(-1, frames, -1)
@@ -116,7 +116,7 @@ class Estimator(nn.Module):
         out = self.wavenet(self.into(hidden), self.wave_time(t)) + self.beside(hidden)
         shift, scale = self.modulation(functional.silu(time)).chunk(2, dim=1)
         out = functional.layer_norm(out, out.shape[-1:], eps=1e-6) * (1 + scale[:, None]) + shift[:, None]
-        return self.out(self.last(out)).transpose(1, 2)
+        return self.out(self.last(out)).transpose(1, 2)[:, :, int(known) :]
 
 
 class Time(nn.Module):

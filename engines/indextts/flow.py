@@ -7,6 +7,7 @@ Knows nothing about what the estimator is, nor about where its conditions come f
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,9 +57,11 @@ class Flow:
         """
         prompt = np.zeros_like(noise)
         prompt[:, : (known := prompt_mel.shape[1])] = prompt_mel
-        conditions = {"prompt": prompt[None], "style": style[None], "mu": mu[None]}
+        conditions: dict[str, npt.NDArray[Any]] = {"prompt": prompt[None], "style": style[None], "mu": mu[None]}
         # the second row is asked without any condition, which training knew as zeros
         guided = {name: np.concatenate([one, np.zeros_like(one)]) for name, one in conditions.items()}
+        for asked in (conditions, guided):
+            asked["known"] = np.array([known], np.int64)
 
         x = np.array(noise, np.float32)
         x[:, :known] = 0
@@ -70,10 +73,10 @@ class Flow:
                 velocity = (1 + cfg) * both[0] - cfg * both[1]
             else:
                 velocity = self._velocity(x[None], t, conditions)[0]
-            x += velocity / steps
-            x[:, :known] = 0
+            x[:, known:] += velocity / steps
         return x[:, known:]
 
-    def _velocity(self, x: Array, t: Array, conditions: dict[str, Array]) -> Array:
+    def _velocity(self, x: Array, t: Array, conditions: dict[str, npt.NDArray[Any]]) -> Array:
+        """[rows, mels, frames - prompt]"""
         velocity: Array = self._estimator.run(None, {"x": x, "t": t, **conditions})[0]
         return velocity

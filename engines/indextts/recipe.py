@@ -15,7 +15,7 @@ from engines.contract import Check, HubFile, HubSource, ModelRecipe, Options, Pr
 
 NAME = "indextts2"
 #: counts up when a graph's inputs, a table or a file's name changes its meaning
-FORMAT = 1
+FORMAT = 2
 LICENCE = "bilibili Model Use License"
 LICENCE_URL = "https://github.com/index-tts/index-tts/blob/main/LICENSE"
 

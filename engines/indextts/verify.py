@@ -30,7 +30,7 @@ _EQUAL = 1e-4
 #: what rounding weights (and activations, on the way) may change; random weights, the worst case, gave half of it
 _ROUNDED = {"int8": 0.2, "int8_blocks": 0.2, "int4": 0.6}
 #: lengths of a question, by the names that graphs have for what may differ from run to run
-_LENGTHS = {"rows": 1, "frames": 24, "codes": 12, "steps": 6, "capacity": 8}
+_LENGTHS = {"rows": 1, "frames": 24, "codes": 12, "steps": 6, "capacity": 8, "known": 10}
 
 Answer = Mapping[str, npt.NDArray[Any]]
 
@@ -168,7 +168,7 @@ def _made_up(name: str, dtype: str, shape: list[int | str], random: np.random.Ge
         return np.ones(known, np.float32)
     if dtype == "tensor(float)":
         return random.standard_normal(known, np.float32)
-    counts = {"filled": _LENGTHS["steps"] - 1, "longest": _LENGTHS["steps"], "frames": _LENGTHS["frames"]}
+    counts = {**_LENGTHS, "filled": _LENGTHS["steps"] - 1, "longest": _LENGTHS["steps"]}
     return np.full(known, counts[name], np.int32 if dtype == "tensor(int32)" else np.int64)
 
 

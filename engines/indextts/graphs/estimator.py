@@ -4,7 +4,9 @@ Transformer: Peebles and Xie, arXiv:2212.09748, with rotary positions (arXiv:210
 shift come from the time, SwiGLU, and skips between mirrored layers (Bao et al., arXiv:2209.12152). WaveNet: van den
 Oord et al., arXiv:1609.03499, not causal. Knows nothing about steps, guidance or what its inputs mean.
 
-One utterance at a time, so there are no masks; rows of the batch are the same utterance under other conditions.
+One utterance at a time, so there are no masks; rows of the batch are the same utterance under other conditions. Of the
+prompt's frames no velocity is wanted: keys and values are all that the last layer makes of them, and the WaveNet goes
+over those few that it sees from what follows.
 Everything runs time-major, [rows, frames, width], convolutions included: as matrix products they can be quantised.
 """
 
@@ -23,11 +25,13 @@ _ROTARY_BASE = 10_000.0
 _TIME_SCALE = 1000.0
 _NORM_EPSILON = 1e-5
 _FINAL_EPSILON = 1e-6
+_END = np.iinfo(np.int64).max
 
 
 def build(tensors: Tensors, sizes: Sizes, precision: Precision) -> Graph:
-    """`tensors` is the scope of the estimator. Inputs, all float32: `x` and `prompt` [rows, mels, frames], `t` [1] in
-    0..1, `style` [rows, style], `mu` [rows, frames, content]; output `velocity` [rows, mels, frames]."""
+    """`tensors` is the scope of the estimator. Inputs, float32: `x` and `prompt` [rows, mels, frames], `t` [1] in 0..1,
+    `style` [rows, style], `mu` [rows, frames, content]; and int64 `known` [1]: frames that are the prompt's. Output
+    `velocity` [rows, mels, frames - known]: of those behind them."""
     return _Builder(tensors, sizes.estimator, sizes.regulator.width, precision).build()
 
 
@@ -47,19 +51,26 @@ class _Builder:
         t = graph.input("t", "float32", [1])
         style = graph.input("style", "float32", ["rows", sizes.style_width])
         mu = graph.input("mu", "float32", ["rows", "frames", self._mu_width])
+        known = graph.input("known", "int64", [1])
 
         time = self._time("t_embedder", t)
-        hidden = self._transformer(self._merged(x, prompt, style, mu), time)
-        hidden = self._linear("skip_linear", graph.concat(hidden, x, axis=2), width, width + mels)
+        begin = graph.op("Max", graph.op("Sub", known, graph.constant([self._seen_before()])), graph.constant([0]))
+        hidden = self._transformer(self._merged(x, prompt, style, mu), time, begin)
+        hidden = self._linear("skip_linear", graph.concat(hidden, self._since(begin, x), axis=2), width, width + mels)
         out = self._wavenet(self._linear("conv1", hidden, sizes.wavenet_width, width), self._time("t_embedder2", t))
         out = graph.add(out, self._linear("res_projection", hidden, sizes.wavenet_width, width))
-        out = self._final(out, time)
+        out = self._final(self._since(graph.op("Sub", known, begin), out), time)
         weight = self._tensors.take("conv2.weight", (mels, out_width := sizes.wavenet_width, 1))
         out = graph.linear(out, weight.reshape(mels, out_width), self._tensors.take("conv2.bias", (mels,)))
         # training embeds the mel with a layer that this design then leaves out
         self._tensors.ignore(lambda name: name in _UNUSED or name.startswith("x_embedder."))
-        graph.output("velocity", graph.transpose(out, 0, 2, 1), "float32", ["rows", mels, "frames"])
+        graph.output("velocity", graph.transpose(out, 0, 2, 1), "float32", ["rows", mels, "spoken"])
         return graph
+
+    def _since(self, begin: str, x: str) -> str:
+        """x [rows, frames, width] from a frame on."""
+        graph = self._graph
+        return graph.op("Slice", x, begin, graph.constant([_END]), graph.constant([1]))
 
     def _linear(self, name: str, x: str, outputs: int, inputs: int, bias: bool = True) -> str:
         weight = self._tensors.take(f"{name}.weight", (outputs, inputs))
@@ -95,7 +106,8 @@ class _Builder:
         merged = self._product(graph.concat(x, prompt, content, axis=2), weight[:, :varying])
         return graph.add(merged, graph.reshape(constant, -1, 1, width))
 
-    def _transformer(self, x: str, time: str) -> str:
+    def _transformer(self, x: str, time: str, begin: str) -> str:
+        """What it makes of all frames from `begin` on."""
         sizes = self._sizes
         rotary = self._rotary(x)
         skips: list[str] = []
@@ -104,16 +116,18 @@ class _Builder:
             if layer > sizes.layers // 2:
                 joined = self._graph.concat(x, skips.pop(), axis=2)
                 x = self._linear(f"{name}.skip_in_linear", joined, sizes.width, 2 * sizes.width)
-            x = self._layer(name, x, time, rotary)
+            x = self._layer(name, x, time, rotary, begin if layer == sizes.layers - 1 else "")
             if layer < sizes.layers // 2:
                 skips.append(x)
         # every layer of a checkpoint has the map, used or not
         self._tensors.ignore(lambda name: name.startswith("transformer.layers.") and ".skip_in_linear." in name)
         return self._norm("transformer.norm", x, time)
 
-    def _layer(self, name: str, x: str, time: str, rotary: tuple[str, str, str]) -> str:
+    def _layer(self, name: str, x: str, time: str, rotary: tuple[str, str, str], begin: str = "") -> str:
+        """`begin`: the frame from which on an answer is wanted; all of them otherwise."""
         graph, width = self._graph, self._sizes.width
-        x = graph.add(x, self._attention(f"{name}.attention", self._norm(f"{name}.attention_norm", x, time), rotary))
+        attended = self._attention(f"{name}.attention", self._norm(f"{name}.attention_norm", x, time), rotary, begin)
+        x = graph.add(self._since(begin, x) if begin else x, attended)
         normed = self._norm(f"{name}.ffn_norm", x, time)
         inner = self._tensors.shape(f"{name}.feed_forward.w1.weight")[0]
         gate = graph.silu(self._linear(f"{name}.feed_forward.w1", normed, inner, width, bias=False))
@@ -141,7 +155,7 @@ class _Builder:
         first = graph.constant(np.zeros(1, np.int64))
         return first, graph.op("Cos", angles), graph.op("Sin", angles)
 
-    def _attention(self, name: str, x: str, rotary: tuple[str, str, str]) -> str:
+    def _attention(self, name: str, x: str, rotary: tuple[str, str, str], begin: str) -> str:
         graph, sizes = self._graph, self._sizes
         width, heads = sizes.width, sizes.heads
         packed = self._tensors.take(f"{name}.wqkv.weight", (3 * width, width)).reshape(
@@ -152,11 +166,12 @@ class _Builder:
         halves = [np.concatenate([one[:, 0::2], one[:, 1::2]], axis=1) for one in packed[:2]]
         weight = np.concatenate([*halves, packed[2]], axis=0).reshape(3 * width, width)
         query, key, value = graph.split(self._product(x, weight), [width] * 3, axis=2)
-        turned = [
+        query, key = (
             graph.op("RotaryEmbedding", one, *rotary, domain=MICROSOFT, interleaved=0, num_heads=heads)
             for one in (query, key)
-        ]
-        mixed = graph.op("MultiHeadAttention", *turned, value, domain=MICROSOFT, num_heads=heads)
+        )
+        asked = self._since(begin, query) if begin else query
+        mixed = graph.op("MultiHeadAttention", asked, key, value, domain=MICROSOFT, num_heads=heads)
         return self._linear(f"{name}.wo", mixed, width, width, bias=False)
 
     def _wavenet(self, x: str, time: str) -> str:
@@ -184,21 +199,28 @@ class _Builder:
         """A convolution over time with reflected edges, as one product: each frame beside its neighbours."""
         graph, sizes = self._graph, self._sizes
         width, kernel = sizes.wavenet_width, sizes.wavenet_kernel
-        dilation = sizes.wavenet_dilation_rate**layer
-        reach = (kernel - 1) * dilation
-        after = reach // 2
-        before = reach - after
+        before, after = self._sees(layer)
         pads = graph.constant(np.array([0, before, 0, 0, after, 0], np.int64))
         padded = graph.op("Pad", x, pads, mode="reflect")
         weight = flat(self._tensors.take_weight_norm(name, (2 * width, width, kernel)))
         bias = self._tensors.take(f"{name}.bias", (2 * width,))
 
         def arrange(rows: str, zero: str = "") -> str:
-            return spread(graph, rows, kernel, dilation, axis=1)
+            return spread(graph, rows, kernel, sizes.wavenet_dilation_rate**layer, axis=1)
 
         if self._precision == "fp32":
             return self._product(arrange(padded), weight, bias)
         return rounded_product(graph, padded, weight, bias, arrange)
+
+    def _sees(self, layer: int) -> tuple[int, int]:
+        """Frames before and behind each that a layer of the WaveNet takes in."""
+        sizes = self._sizes
+        reach = (sizes.wavenet_kernel - 1) * sizes.wavenet_dilation_rate**layer
+        return reach - reach // 2, reach // 2
+
+    def _seen_before(self) -> int:
+        """Frames before each that the WaveNet's answer depends on."""
+        return sum(self._sees(layer)[0] for layer in range(self._sizes.wavenet_layers))
 
     def _final(self, x: str, time: str) -> str:
         """A norm whose scale and shift the time decides, and a linear map."""

@@ -11,7 +11,7 @@ MELS, PROMPT, FRAMES = 3, 2, 6
 
 
 class Formula:
-    """Velocity t + mu where something is known, and t elsewhere; notes how many rows it was asked for."""
+    """Velocity t + mu behind the prompt, where mu is known, and t elsewhere; notes how many rows it was asked for."""
 
     def __init__(self) -> None:
         self.rows: list[int] = []
@@ -22,7 +22,8 @@ class Formula:
         self.rows.append(input_feed["x"].shape[0])
         self.times.append(float(input_feed["t"][0]))
         self.last = {name: value.copy() for name, value in input_feed.items()}
-        return [np.broadcast_to(input_feed["t"] + input_feed["mu"][:, None, :, 0], input_feed["x"].shape)]
+        velocity = np.broadcast_to(input_feed["t"] + input_feed["mu"][:, None, :, 0], input_feed["x"].shape)
+        return [velocity[:, :, input_feed["known"][0] :]]
 
 
 @pytest.fixture
