@@ -28,7 +28,8 @@ class ClipNotWritten(OSError):
 
 
 class ClipWriter:
-    """One file in the making, of any length, in bounded memory. A `with` block finishes it, or aborts when it raises.
+    """One file in the making, of any length, in bounded memory. A `with` block opens it, so that no signal can come
+    between that and the block; and finishes it, or aborts when it raises.
 
     PCM is s16le mono at `sample_rate` Hz, which must be one that `encoder_rate` gives. The sound goes to a hidden file
     beside `path`, which takes its name in one step when it is complete; wav and flac then say their true length. A
@@ -39,18 +40,11 @@ class ClipWriter:
     def __init__(self, path: str | os.PathLike[str], format: Format, sample_rate: int) -> None:
         self.path = Path(path)
         self._target = Path(os.path.realpath(path))  # the file behind a link is replaced, not the link
+        self._format: Format = format
+        self._sample_rate = sample_rate
         self._part: Path | None = None
         self._file: BinaryIO | None = None
         self._sound: _Sound | None = None
-        try:
-            self._file = self._open()
-            self._sound = _open_sound(self._file, format, sample_rate, seekable=self._part is not None)
-        except OSError as fault:
-            self.abort()
-            raise self._unwritten(fault) from fault
-        except BaseException:
-            self.abort()
-            raise
 
     def write(self, pcm: bytes) -> None:
         """Encode `pcm` and write what comes of it."""
@@ -94,6 +88,16 @@ class ClipWriter:
             part.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
+        try:
+            self._file = self._open()
+            seekable = self._part is not None
+            self._sound = _open_sound(self._file, self._format, self._sample_rate, seekable=seekable)
+        except OSError as fault:
+            self.abort()
+            raise self._unwritten(fault) from fault
+        except BaseException:
+            self.abort()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -63,27 +63,45 @@ def test_an_interruption_leaves_the_old_clip_and_nothing_else(
     assert path.read_bytes() == b"old"
 
 
-def test_abort_removes_what_was_written_and_may_be_called_again(tmp_path: Path) -> None:
+def test_nothing_is_on_disk_before_a_block_that_takes_it_away_again(tmp_path: Path) -> None:
     clip = ClipWriter(tmp_path / "clip.wav", "wav", 24000)
-    clip.write(bytes(1000))
-    clip.abort()
-    clip.abort()
     assert os.listdir(tmp_path) == []
     with pytest.raises(ValueError, match="closed"):
         clip.write(bytes(10))
 
 
+def test_an_interruption_while_it_is_opened_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        assert len(os.listdir(tmp_path)) == 1
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gateway.audio.files._open_sound", interrupted)
+    with pytest.raises(KeyboardInterrupt), ClipWriter(tmp_path / "clip.wav", "wav", 24000):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_abort_removes_what_was_written_and_may_be_called_again(tmp_path: Path) -> None:
+    with ClipWriter(tmp_path / "clip.wav", "wav", 24000) as clip:
+        clip.write(bytes(1000))
+        clip.abort()
+        clip.abort()
+        assert os.listdir(tmp_path) == []
+        with pytest.raises(ValueError, match="closed"):
+            clip.write(bytes(10))
+
+
 def test_abort_after_finish_keeps_the_clip(tmp_path: Path) -> None:
-    clip = ClipWriter(tmp_path / "clip.wav", "wav", 24000)
-    clip.write(bytes(1000))
-    clip.finish()
-    clip.abort()
+    with ClipWriter(tmp_path / "clip.wav", "wav", 24000) as clip:
+        clip.write(bytes(1000))
+        clip.finish()
+        clip.abort()
     assert (tmp_path / "clip.wav").stat().st_size == 1044
 
 
 def test_a_missing_folder_is_named_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ClipNotWritten) as caught:
-        ClipWriter(tmp_path / "nowhere" / "clip.wav", "wav", 24000)
+    with pytest.raises(ClipNotWritten) as caught, ClipWriter(tmp_path / "nowhere" / "clip.wav", "wav", 24000):
+        pass
     message = str(caught.value)
     assert message.startswith(f"{tmp_path / 'nowhere' / 'clip.wav'} cannot be written: there is no folder")
     assert "\n" not in message
@@ -91,16 +109,16 @@ def test_a_missing_folder_is_named_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_folder_cannot_be_written_over(tmp_path: Path) -> None:
-    with pytest.raises(ClipNotWritten, match="directory"):
-        ClipWriter(tmp_path, "wav", 24000)
+    with pytest.raises(ClipNotWritten, match="directory"), ClipWriter(tmp_path, "wav", 24000):
+        pass
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_read_only_folder_is_said(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(ClipNotWritten, match="ermission denied"):
-        ClipWriter(tmp_path / "clip.wav", "wav", 24000)
+    with pytest.raises(ClipNotWritten, match="ermission denied"), ClipWriter(tmp_path / "clip.wav", "wav", 24000):
+        pass
 
 
 @pytest.mark.parametrize("format", FORMATS)
