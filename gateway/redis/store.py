@@ -41,6 +41,8 @@ TICK_S = 0.001
 #: turns that the event loop gets when a budget is over, to read a reply that has come already: under load the time may
 #: have gone by in this process
 LAST_TURNS = 8
+#: seconds that calls under way get to end when all is closed, though each is told to: a turn or two is what they take
+CLOSE_S = 1.0
 #: kinds of errors of single commands that are logged, each once, and the characters of each
 MOST_TOLD, TOLD_CHARS = 20, 120
 
@@ -87,8 +89,10 @@ class Store:
             await asyncio.gather(self._probing, return_exceptions=True)
         for wait in self._waits:
             wait.end()
-        while self._waits:  # noqa: ASYNC110  # over in a turn or two; an event would cost each call
-            await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + CLOSE_S
+        while self._waits and loop.time() < until_s:  # an event would cost each call
+            await asyncio.sleep(TICK_S)
         await self._lines.aclose()
 
     @contextmanager

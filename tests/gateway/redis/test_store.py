@@ -12,7 +12,7 @@ import pytest
 
 from gateway.absent import Absent
 from gateway.configuration.settings import Redis as Settings
-from gateway.redis.line import Ask
+from gateway.redis.line import Ask, Line
 from gateway.redis.lines import MOST_LINES
 from gateway.redis.probe import visit
 from gateway.redis.store import Store
@@ -211,6 +211,31 @@ async def test_calls_under_way_are_absent_at_once_when_the_gateway_stops(
     assert all(task.done() and isinstance(task.exception(), Absent) for task in waiting)
     with shared_redis.client() as client:
         await until(lambda: len(client.client_list()) == 1)
+
+
+async def test_closing_does_not_wait_for_ever_for_a_call_that_does_not_end(
+    shared_redis: RedisServer, make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.redis.store.CLOSE_S", 0.01)
+    store, begun, end = make_store(shared_redis.url), asyncio.Event(), asyncio.Event()
+    discard = store._lines.discard
+
+    async def hang(line: Line) -> None:
+        begun.set()
+        await end.wait()
+        await discard(line)
+
+    monkeypatch.setattr(store._lines, "discard", hang)
+    call = asyncio.create_task(store.call(lambda ask: ask("BLPOP", "nothing", 0), 60))
+    with shared_redis.client() as client:
+        await until(lambda: client.info("clients")["blocked_clients"] == 1)
+    async with asyncio.timeout(20):
+        await store.aclose()
+    assert begun.is_set()
+    assert not call.done()
+    end.set()
+    with pytest.raises(Absent):
+        await call
 
 
 async def test_a_full_redis_is_read_and_says_so(make_redis: Callable[..., RedisServer], make_store: MakeStore) -> None:
