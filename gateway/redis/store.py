@@ -91,7 +91,7 @@ class Store:
             wait.end()
         loop = asyncio.get_running_loop()
         until_s = loop.time() + CLOSE_S
-        while self._waits and loop.time() < until_s:  # an event would cost each call
+        while self._waits and loop.time() < until_s:  # noqa: ASYNC110  # an event would cost each call
             await asyncio.sleep(TICK_S)
         await self._lines.aclose()
 
