@@ -306,7 +306,7 @@ class Speech:
         served.clause_engines = [*served.clause_engines]  # of the flight, which may go on for others
         self.era.leave()
         if self.production:
-            served.cost, audio_s = self.production.cost(), self.production.making.audio_s
+            served.cost, audio_s = self.production.settle(), self.production.making.audio_s
         await self.permit.settle(audio_s, spoken=audio_s > 0)
         await self.runtime.outcomes.put(served)
         self.runtime.tell_served(served)

@@ -22,7 +22,9 @@ from gateway.guards import Allowance
 from gateway.prepared import Prepared
 from gateway.record import HEDGED, Attempt, Making
 from gateway.request import ClientRequest
+from gateway.text.characters import count_han
 from gateway.text.script import Clause
+from gateway.text.ssml import words_of
 from policies.decide import degraded
 from policies.types import Plan, Snapshot
 
@@ -73,9 +75,16 @@ class Production:
         if gathered and cache and self._speaks_alone():
             await self._keep(b"".join(gathered), cache)
 
-    def cost(self) -> float:
-        """What the engines ask for the attempts that did not fail. One that another outran was begun all the same."""
-        return sum(self._cost(attempt) for attempt in self.making.attempts if attempt.error in ("", HEDGED))
+    def settle(self) -> float:
+        """Write what each attempt costs into its record; returns the sum.
+
+        Engines ask for the whole clause once they have begun it: also where they broke off, or another outran them. A
+        start that failed costs nothing.
+        """
+        for attempt in self.making.attempts:
+            if attempt.error in ("", HEDGED) or attempt.audio_s:
+                attempt.cost = self._cost(attempt)
+        return sum(attempt.cost for attempt in self.making.attempts)
 
     def _first_audio(self) -> None:
         making = self.making
@@ -115,6 +124,11 @@ class Production:
         return state.info if state else None
 
     def _cost(self, attempt: Attempt) -> float:
-        state = self.snapshot.engines.get(attempt.engine)
-        chars = len(self.prepared.script.clauses[attempt.clause].text)
-        return state.cost_per_1k_chars * chars / 1000 if state else 0.0
+        state, script = self.snapshot.engines.get(attempt.engine), self.prepared.script
+        if state is None or not state.cost_per_1k_chars:
+            return 0.0
+        text = script.clauses[attempt.clause].text
+        if script.markup == "ssml":  # no service asks for tags
+            text = words_of(text)
+        more = (state.info.han_counts - 1) * count_han(text) if state.info else 0
+        return state.cost_per_1k_chars * (len(text) + more) / 1000

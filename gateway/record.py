@@ -33,6 +33,7 @@ class Attempt:
     audio_s: float = 0.0
     error: str = ""  # code of a SpeechError, or HEDGED; empty: it ended well
     message: str = ""
+    cost: float = 0.0  # what the engine asks for it, known once all is over
 
 
 @dataclass(slots=True)
@@ -74,7 +75,7 @@ class Served:
     total_s: float | None = None
     underruns: int = 0  # times that a player would have had nothing to play: see gateway/player.py
     underrun_s: float = 0.0  # and for how long altogether
-    cost: float = 0.0
+    cost: float = 0.0  # of all attempts together
     outcome: Outcome = "running"
     error: str = ""  # code
     message: str = ""

@@ -86,11 +86,11 @@ def least_busy(uses: Sequence[Use], ask: Ask, snapshot: Snapshot) -> list[Ranked
 
 
 def cheapest(uses: Sequence[Use], ask: Ask, snapshot: Snapshot) -> list[Ranked]:
-    """By the cost of 1000 characters; ties as listed."""
+    """By the cost of 1000 characters of such a text; ties as listed."""
 
     def cost(use: Use) -> float:
         state = snapshot.engines.get(use.engine)
-        return math.inf if state is None else state.cost_per_1k_chars
+        return math.inf if state is None else state.cost_per_1k_in(ask.languages)
 
     return [Ranked(use.engine, f"cheapest: {figure(cost(use))} per 1000 characters") for use in sorted(uses, key=cost)]
 

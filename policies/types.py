@@ -6,7 +6,7 @@ All frozen. Knows nothing about HTTP, YAML, clocks or how an engine is driven.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -73,6 +73,11 @@ class EngineState:
     since: datetime | None = None
     back_in_s: float | None = None  # seconds until it may be up again, where that is known
     info: EngineInfo | None = None  # None: what it can do is not known yet
+
+    def cost_per_1k_in(self, languages: Sequence[str]) -> float:
+        """What 1000 characters cost in a text of these languages, the most frequent first."""
+        han = bool(languages) and languages[0] in ("zh", "yue")
+        return self.cost_per_1k_chars * (self.info.han_counts if self.info and han else 1)
 
     @property
     def load(self) -> float:

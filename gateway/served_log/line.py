@@ -19,6 +19,8 @@ from policies.types import EngineState, Plan, SkipCode, Snapshot, State
 
 #: of the form below; a reader refuses lines of another
 VERSION = 1
+#: what most attempts cost: a number is left out only where it is the very object that is the field's default
+_FREE = 0.0
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -67,6 +69,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ended_s: float | None = None
     audio_s: float = 0.0
     error: str = ""
+    cost: float = _FREE
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -174,6 +177,7 @@ def _tried(attempt: Attempt) -> Tried:
         ended_s=None if attempt.ended_s is None else _ms(attempt.ended_s),
         audio_s=_ms(attempt.audio_s),
         error=attempt.error,
+        cost=round(attempt.cost, 9) if attempt.cost else _FREE,
     )
 
 

@@ -161,7 +161,7 @@ class World:
         wait_s = station.enter(now_s, station.pace.held_s(trip.line.audio_s or trip.ask.audio_s))
         result.engine, result.wait_s = engine, wait_s
         result.first_audio_s = now_s - trip.came_s + wait_s + station.pace.heard_s
-        result.cost = trip.ask.chars * station.idle.cost_per_1k_chars / 1000
+        result.cost = trip.ask.chars * station.idle.cost_per_1k_in(trip.ask.languages) / 1000
         self._degrade(result, trip.plan, trip.failed)
         self._remember(trip.line, engine)
         result.done = True

@@ -98,7 +98,7 @@ ATTEMPTS = Counted(
     "(nobody listened any more)",
     ("engine", "code"),
 )
-COST = Counted("voxgate_cost_total", "What speech cost, in the unit of cost_per_1k_chars")
+COST = Counted("voxgate_cost_total", "What speech cost, in the unit of cost_per_1k_chars", ("engine",))
 
 # --- engines ---
 

@@ -117,8 +117,8 @@ class Metrics:
         for attempt in served.attempts:
             code = attempt.error or ("left" if attempt.ended_s is None else "ok")
             self.add(catalog.ATTEMPTS, attempt.engine, code)
-        if served.cost:
-            self.add(catalog.COST, by=served.cost)
+            if attempt.cost:
+                self.add(catalog.COST, attempt.engine, by=attempt.cost)
         if not engine:
             return
         if served.underruns:

@@ -17,6 +17,9 @@ WIDE = (
 #: scripts written without spaces between words; Hangul is written with them
 UNSPACED = "\u2e80-\u2fff\u3001-\u30ff\u31f0-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uff60\U00020000-\U0003ffff"
 
+#: Chinese characters, also where they write Japanese or Korean
+HAN = "\u2e80-\u2fdf\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_HAN_RUN = re.compile(f"[{HAN}]+")
 WIDE_RUN = re.compile(f"[{WIDE}]+")
 _UNSPACED = re.compile(f"[{UNSPACED}]")
 
@@ -92,6 +95,11 @@ def drop_emoji(text: str) -> str:
 def count_wide(text: str) -> int:
     """How many characters of `text` are wide: Han, kana, Hangul, full-width forms."""
     return 0 if text.isascii() else len(text) - len(WIDE_RUN.sub("", text))
+
+
+def count_han(text: str) -> int:
+    """How many characters of `text` are Chinese."""
+    return 0 if text.isascii() else len(text) - len(_HAN_RUN.sub("", text))
 
 
 def is_unspaced(character: str) -> bool:

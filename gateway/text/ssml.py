@@ -45,6 +45,13 @@ def read_ssml(document: str, hint: str = "") -> Script:
     )
 
 
+def words_of(document: str) -> str:
+    """What of a document is to be spoken, folded, as its characters are counted. Raises InvalidRequest."""
+    reader = _Reader()
+    reader.read(document)
+    return fold("".join(part for _, part in reader.parts))
+
+
 class _Reader:
     """The words of a document, each part with the base code that xml:lang gives it; the root's own in `language`."""
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engines.contract import EngineInfo
 from policies.orders import ORDERS, Ranked, figure, lot, ordinal
 from policies.policy import Use
 from policies.types import Ask, EngineState, Snapshot
@@ -27,6 +28,15 @@ def ask(number: int) -> Ask:
 
 def engines(ranked: list[Ranked]) -> list[str]:
     return [one.engine for one in ranked]
+
+
+def test_the_cheapest_is_so_for_such_a_text() -> None:
+    """One whose account is charged twice for each Han character is cheaper only where there are few."""
+    twice = EngineState("twice", cost_per_1k_chars=0.1, info=EngineInfo(han_counts=2))
+    snapshot = Snapshot(NOBODY.now, {"once": EngineState("once", cost_per_1k_chars=0.15), "twice": twice})
+    uses = [Use(engine="once"), Use(engine="twice")]
+    assert engines(ORDERS["cheapest"](uses, Ask(10, ("zh", "en"), 2.0), snapshot)) == ["once", "twice"]
+    assert engines(ORDERS["cheapest"](uses, Ask(10, ("en", "zh"), 2.0), snapshot)) == ["twice", "once"]
 
 
 def test_weights_are_the_proportions_of_first_choices() -> None:

@@ -37,7 +37,7 @@ def noted(config: Config) -> Callable[..., Noted]:
         plan = decide(with_draw(prepared.ask, request_id), snapshot, config.policy)
         received = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
         served = Served(request_id, received, plan=plan, engine="espeak", total_s=0.25, outcome="complete")
-        served.attempts.append(Attempt("espeak", "en-us+f3", 0, 0.0, 0.01, 0.02, 1.5))
+        served.attempts.append(Attempt("espeak", "en-us+f3", 0, 0.0, 0.01, 0.02, 1.5, cost=0.25))
         for name, value in fields.items():
             setattr(served, name, value)
         return Noted(served, prepared, snapshot)

@@ -144,5 +144,6 @@ async def test_a_line_has_all_that_a_decision_needs(tmp_path: Path, noted: Calla
     assert (line.ask.chars, line.ask.languages, line.ask.voice) == (11, ("en", "zh"), "narrator")
     assert line.board["espeak"].slots == 2
     assert (line.rule, line.preference) == ("short prompts", ("espeak", "tone"))
-    assert (line.attempts[0].engine, line.attempts[0].audio_s) == ("espeak", 1.5)
+    (attempt,) = line.attempts
+    assert (attempt.engine, attempt.audio_s, attempt.cost) == ("espeak", 1.5, 0.25)
     assert line.received.utcoffset() is not None

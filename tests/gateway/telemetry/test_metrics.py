@@ -118,8 +118,14 @@ def test_a_stream_that_ran_dry_counts_how_often_and_how_long() -> None:
     assert (found["underruns_total", "near"], found["underrun_seconds_total", "near"]) == (3, 1.5)
 
 
-def test_what_speech_costs_adds_up() -> None:
-    assert told(served(cost=0.25), served(cost=0.5))[("cost_total",)] == 0.75
+def test_what_speech_costs_adds_up_by_engine() -> None:
+    first = [Attempt("near", "", 0, 0.0, cost=0.25), Attempt("far", "", 1, 0.5, cost=2.0)]
+    second = [Attempt("near", "", 0, 0.0, cost=0.5), Attempt("free", "", 1, 0.5)]
+    found = told(served(attempts=first), served(attempts=second))
+    assert {engine: value for (name, engine, *_), value in found.items() if name == "cost_total"} == {
+        "near": 0.75,
+        "far": 2.0,
+    }
 
 
 def test_what_the_board_hears_is_spread_by_engine() -> None:
