@@ -10,13 +10,13 @@ import asyncio
 import re
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from engines.contract import Instance, Markup, SpeechRequest
-from engines.errors import EngineFault
+from engines.errors import EngineFault, SpeechError
 from engines.remote.exchange import Direction, Exchange, Tap
 from engines.sambert.options import SambertOptions
 from engines.sambert.pieces import MOST_CHARS
@@ -25,6 +25,7 @@ from engines.sambert.task import task_of
 from engines.sambert.times import Times
 
 if TYPE_CHECKING:
+    from engines.sambert.connection import Connection
     from engines.sambert.pool import Pool
 
 Run = Callable[[Tap], Awaitable[None]]
@@ -32,11 +33,11 @@ Run = Callable[[Tap], Awaitable[None]]
 _SHORT, _LONGER = "你好。", "今天天气很好，我们一起去公园散步，好不好？"
 _SSML = f"<speak>{_SHORT}</speak>"
 _TOO_LONG = _SHORT * (MOST_CHARS // len(_SHORT) + 1)
-_NO_VOICE, _NO_KEY = "sambert-nobody-v1", "sk-" + "0" * 32
+_NO_VOICE, _NO_KEY = "nobody", "sk-" + "0" * 32
 #: seconds after which the service hangs up, as published: on a connection without a next task, and on a silent one
 _IDLE_S, _SILENT_S = 60.0, 23.0
-#: that it is given beside them
-_PATIENCE_S = 30.0
+#: that it is given beside them; and, to hang up after it has refused a task
+_PATIENCE_S, _FAILED_S = 30.0, 2.0
 #: tasks that are started together beside those that the account may start in a second
 _MORE_STARTS = 5
 
@@ -104,7 +105,7 @@ class _Line:
     def speaks_as_nobody(self) -> Run:
         """With Sambert a voice is a model."""
         task = self._task(_SHORT, voice=_NO_VOICE) if self._options.is_duplex else self._task(_SHORT)
-        return partial(self._speak, task if task.duplex else replace(task, model=_NO_VOICE))
+        return partial(self._speak, task if task.duplex else replace(task, model=f"sambert-{_NO_VOICE}-v1"))
 
     def bursts(self, starts: int) -> Run:
         return partial(self._burst, starts)
@@ -114,8 +115,19 @@ class _Line:
         return replace(task, parameters={**task.parameters, **parameters})
 
     async def _speak(self, task: Task, tap: Tap, key: str = "") -> None:
-        async with self._pool(tap, key) as pool:
-            await _run(pool, task)
+        """Without the pool, which would hang up first where the service has failed: its own close code is not known."""
+        watch = _Watch(tap)
+        connection = await self._open(watch, key)
+        try:
+            await connection.begin(task)
+            while not connection.finished:
+                await connection.hear()
+        except SpeechError:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(watch.closed.wait(), _FAILED_S)
+            raise
+        finally:
+            await connection.close()
 
     async def speak_twice(self, tap: Tap) -> None:
         """Raises EngineFault where the second task needed a connection of its own."""
@@ -141,11 +153,8 @@ class _Line:
 
     async def say_nothing(self, tap: Tap) -> None:
         """Until the service hangs up on a connection that has no task at all."""
-        from engines.sambert.connection import open_connection
-
-        watch, endpoint = _Watch(tap), self._options.service_url()
-        tls = ssl.create_default_context() if endpoint.startswith("wss:") else None
-        connection = await open_connection(endpoint, self._headers(), self._times(), tls, watch)
+        watch = _Watch(tap)
+        connection = await self._open(watch)
         try:
             await watch.closed.wait()
         finally:
@@ -159,11 +168,18 @@ class _Line:
                 if error is not None:
                     raise error
 
+    async def _open(self, tap: Tap, key: str = "") -> Connection:
+        from engines.sambert.connection import open_connection
+
+        endpoint = self._options.service_url()
+        tls = ssl.create_default_context() if endpoint.startswith("wss:") else None
+        return await open_connection(endpoint, self._headers(key), self._times(), tls, tap)
+
     @asynccontextmanager
-    async def _pool(self, tap: Tap, key: str = "") -> AsyncGenerator[Pool, None]:
+    async def _pool(self, tap: Tap) -> AsyncGenerator[Pool, None]:
         from engines.sambert.pool import Pool
 
-        pool = Pool(self._options.service_url(), lambda: self._headers(key), self._times(), tap)
+        pool = Pool(self._options.service_url(), self._headers, self._times(), tap)
         try:
             yield pool
         finally:

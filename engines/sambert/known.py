@@ -18,7 +18,7 @@ _WORDS = [
     {**_WORD, "phonemes": [_PHONEME]},
     {**_WORD, "begin_index": 0, "end_index": 1},
 ]
-_USAGE = {"usage": {"characters": 3}}
+_USAGE: dict[str, object] = {"usage": {"characters": 3}}
 _OUTPUTS: tuple[dict[str, object], ...] = (
     {"sentence": {"begin_time": 0, "end_time": 350, "words": _WORDS}},  # Sambert
     {"sentence": {"index": 0, "words": []}, "type": "sentence-begin", "original_text": "你好。"},  # CosyVoice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from engines.remote.exchange import Known
@@ -73,9 +73,14 @@ def summary(case: Case, known: Known) -> str:
     names = Counter(name_of(note.get("json"), known) or "?" for note in got if note["what"] == "text")
     parts += [f"{times} × {name}" if times > 1 else name for name, times in names.items()]
     if lengths := [note["bytes"] for note in got if note["what"] == "binary"]:
-        odd = sum(length % 2 for length in lengths)
-        frames = f"{len(lengths)} frames of {min(lengths)} to {max(lengths)} bytes"
-        parts.append(frames + (f", {odd} of odd length" if odd else ""))
+        parts.append(_frames(lengths))
     parts += [f"closed with {note['what']}" for note in case.notes if note["direction"] == "closed"]
     ended = "stopped" if case.ended is None else f"ended {_told(case.ended)}"
     return "; ".join([ended, *parts])
+
+
+def _frames(lengths: Sequence[int]) -> str:
+    least, most = min(lengths), max(lengths)
+    size = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    odd = sum(length % 2 for length in lengths)
+    return f"{len(lengths)} frames of {size} bytes" + (f", {odd} of odd length" if odd else "")

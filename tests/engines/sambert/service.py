@@ -27,7 +27,7 @@ from tests.engines.sambert import speech
 
 KEY = "sk-0123456789abcdef"
 PATH = "/api-ws/v1/inference"
-MODELS = re.compile(r"sambert-[a-z]+(-emo)?-v1|cosyvoice-v\d(-\w+)?")
+MODELS = re.compile(r"sambert-(?!nobody)[a-z]+(-emo)?-v1|cosyvoice-v\d(-\w+)?")
 MAX_CHARS = 10_000  # of one Sambert task
 MAX_PIECE_CHARS, MAX_TASK_CHARS = 20_000, 200_000  # of CosyVoice
 
@@ -200,7 +200,8 @@ class Service:
             raise Broken("InvalidParameter", "task can not be null")
         if not MODELS.fullmatch(model):
             raise Broken("ModelNotFound", f"Model not found ({model})!")
-        if header.get("streaming") != ("duplex" if duplex else "out") or (duplex and not parameters.get("voice")):
+        voice_fits = parameters.get("voice") not in (None, "nobody") if duplex else True
+        if header.get("streaming") != ("duplex" if duplex else "out") or not voice_fits:
             raise Broken("InvalidParameter", "[tts:]Engine return error code: 418")
         if not re.fullmatch(r"[0-9a-f-]{32,36}", header["task_id"]) or header["task_id"] in used:
             raise Broken("InvalidParameter", "task_id is not new")
