@@ -63,8 +63,7 @@ async def _wait_until_installed(member: Member) -> None:
     while missing := _missing(member):
         member.returning = False
         if missing.advice != shown:
-            logger.info("%s is %s: %s", member.title, missing.state.replace("_", " "), missing.advice)
-            member.row.set_state(missing.state, missing.advice)
+            _lacks(member, missing)
             shown = missing.advice
         member.settled.set()
         await asyncio.sleep(MISSING_EVERY_S)
@@ -112,6 +111,7 @@ async def _watch(member: Member) -> str:
             async with asyncio.timeout(CHECK_WITHIN_S):
                 await member.guarded.engine.check()
             _take_info(member)
+            _look_for_voices(member)
         except SpeechError as error:
             return error.message
         except TimeoutError:
@@ -125,6 +125,23 @@ def _take_info(member: Member) -> None:
     member.row.set_info(member.info)
     if member.entry.slots is None:
         member.guarded.slots.limit = max(1, member.info.slots)
+
+
+def _look_for_voices(member: Member) -> None:
+    """A living engine whose users have removed its last voice can speak for nobody until they make another one. It
+    stays loaded for that."""
+    row, info = member.row, member.info
+    missing = _missing(member) if info.cloning and not (info.voices or info.any_voice) else None
+    if missing is not None and (row.state, row.reason) != (missing.state, missing.advice):
+        _lacks(member, missing)
+    elif missing is None and row.state != "up":
+        row.set_state("up")
+        logger.info("%s is ready again", member.title)
+
+
+def _lacks(member: Member, missing: Missing) -> None:
+    logger.info("%s is %s: %s", member.title, missing.state.replace("_", " "), missing.advice)
+    member.row.set_state(missing.state, missing.advice)
 
 
 def _missing(member: Member) -> Missing | None:

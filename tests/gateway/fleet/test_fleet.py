@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engines.contract import EngineInfo, EngineKind, Instance, Missing, Options
+from engines.contract import EngineInfo, EngineKind, Instance, Missing, Options, Voice
 from engines.errors import Unavailable
 from gateway.configuration.engines import EngineEntry
 from gateway.fleet.fleet import Fleet
@@ -226,6 +227,25 @@ def test_what_is_not_installed_is_a_state_and_is_taken_up_once_it_is() -> None:
         assert yard.state().state == "up"
 
     yard.during(story)
+
+
+def test_an_engine_whose_last_voice_is_removed_says_how_to_make_one_and_speaks_as_soon_as_it_has_one() -> None:
+    engine, missing = Fickle(), Missing("not_configured", "make a voice")
+    with_voices = EngineInfo(voices=(Voice("mine", ("zh",), 24000),), any_language=True, cloning=True)
+    engine.info = with_voices
+    yard = Yard({"a": engine}, missing=lambda *_: None if engine.info.voices else missing)
+
+    async def story() -> None:
+        assert yard.state().state == "up"
+        engine.info = replace(with_voices, voices=())
+        await asyncio.sleep(CHECK_EVERY_S + 0.1)
+        assert (yard.state().state, yard.state().reason) == ("not_configured", "make a voice")
+        engine.info = with_voices
+        await asyncio.sleep(CHECK_EVERY_S + 0.1)
+        assert (yard.state().state, yard.state().reason) == ("up", "")
+
+    yard.during(story)
+    assert engine.starts == 1
 
 
 def test_a_kind_that_cannot_tell_what_is_missing_leaves_that_to_the_start() -> None:
