@@ -126,17 +126,18 @@ class IndexTtsEngine:
         return request.voice or info.default_voice(request.language, request.gender) or names[0]
 
     async def _warm_up(self, worker: _Worker) -> None:
-        """Raises Unavailable when the networks fail; of what the text front end makes of the word nothing depends."""
-        if not (voices := self.info.voices):
-            return
-        request = SpeechRequest(_WARM_UP, LANGUAGES[0], voices[0].id)
-        try:
-            async for _ in worker.speak(request, 0, _WARM_UP_CODES, keeps_unfinished=True):
-                pass
-        except (Unsupported, InvalidRequest) as error:
-            logger.warning("%s was not warmed up: %s", self._instance.name, error.message)
-        except EngineFault as error:
-            raise Unavailable(f"a first try to speak failed: {error.message}") from error
+        """With the first voice that can be spoken with. Raises Unavailable when the networks fail; of what the text
+        front end makes of the word nothing depends."""
+        for voice in self.info.voices:
+            request = SpeechRequest(_WARM_UP, LANGUAGES[0], voice.id)
+            try:
+                async for _ in worker.speak(request, 0, _WARM_UP_CODES, keeps_unfinished=True):
+                    pass
+                return
+            except (Unsupported, InvalidRequest) as error:
+                logger.warning("%s was not warmed up with %s: %s", self._instance.name, voice.id, error.message)
+            except EngineFault as error:
+                raise Unavailable(f"a first try to speak failed: {error.message}") from error
 
 
 class _Worker:

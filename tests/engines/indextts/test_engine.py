@@ -17,9 +17,10 @@ from engines.errors import EngineFault, InvalidRequest, SpeechError, Unavailable
 from engines.indextts.decoding import Decoder
 from engines.indextts.engine import IndexTtsEngine
 from engines.indextts.length_regulator import frames_of
-from engines.indextts.model import PAUSE_S
+from engines.indextts.model import PAUSE_S, IndexTts
 from engines.indextts.sampling import Sampler, Scores
 from engines.indextts.sizes import MelSizes, Sizes
+from engines.indextts.speech import Segment
 from models.bundle import Bundle
 from tests.engines.indextts.home import OPTIONS, add_voice, make_engine, make_home, pcm, say
 from tests.engines.indextts.oracle import Oracle
@@ -281,6 +282,24 @@ async def test_a_voice_whose_file_is_damaged_is_unsupported_and_the_others_speak
     with pytest.raises(Unsupported, match="damaged"):
         await say(engine, text, voice="bad")
     assert pcm(await say(engine, text, voice="good"))
+
+
+async def test_it_is_warmed_up_with_a_voice_that_can_be_spoken_with(
+    start: Start, oracle: Oracle, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = make_home(tmp_path / "data", bundle, oracle, "a-bad-one", "good")
+    damaged = home / "voices" / "indextts" / "a-bad-one.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    spoken: list[str] = []
+    begin = IndexTts.begin
+
+    def begin_and_tell(model: IndexTts, segment: Segment) -> None:
+        spoken.append("a segment")
+        begin(model, segment)
+
+    monkeypatch.setattr(IndexTts, "begin", begin_and_tell)
+    await start(home)
+    assert spoken == ["a segment"]
 
 
 async def test_a_gender_is_honoured_where_no_voice_is_named(
