@@ -6,6 +6,7 @@ Knows nothing about how any engine makes a voice (`engines.contract.VoiceMaker`)
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -102,8 +103,12 @@ def add(
         tuple(dict.fromkeys(languages)),
         gender or "",
     )
-    with plainly(), Bars() as bars:
-        made = maker.make(wanted, replace, bars)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with plainly(), Bars() as bars:
+            made = maker.make(wanted, replace, bars)
+    except KeyboardInterrupt:
+        raise click.ClickException("stopped: nothing was kept; the same command begins anew") from None
     for note in made.notes:
         click.echo(f"note: {note}", err=True)
     named, (place, snippet) = _named(config, [engine], made), _snippet(config, engine, made)

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from engines.indextts.recipe import FORMAT
 from engines.indextts.voice import VoiceBundle
 from gateway import cli
+from gateway.cli.bars import Bars
 from gateway.configuration.load import shipped_directory
 from models.bundle import Bundle
 from tests.engines.indextts.oracle import Oracle
@@ -115,6 +116,26 @@ def test_a_voice_is_replaced_only_when_that_is_said(speaking: Home, oracle: Orac
     # voices.yaml has an announcer, of another engine
     assert added.stdout == "      indextts: announcer\n"
     assert "under the `engines:` of announcer" in added.stderr
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_who_stops_it_is_told_that_nothing_was_kept(
+    speaking: Home, oracle: Oracle, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    if there:
+        a_voice(name="announcer").write(speaking.voices)
+    before = speaking.listed()
+
+    def interrupted(bars: Bars, doing: str, done: int, whole: int) -> None:
+        if doing == "style":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Bars, "__call__", interrupted)
+    stopped = speaking("add", "announcer", oracle.ref_wav, "--consent", CONSENT, "--replace", code=1)
+    assert "nothing was kept" in stopped.stderr
+    assert "Aborted" not in stopped.stderr
+    assert speaking.listed() == before
+    assert [one.name for one in speaking.voices.glob("*")] == ["announcer.safetensors"] * there
 
 
 def test_an_emotion_of_a_second_recording_is_kept_and_a_cut_is_said(
