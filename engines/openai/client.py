@@ -1,0 +1,211 @@
+"""Asks speech servers over HTTP/1.1: a pool of kept connections, every wait bounded, a cut never taken for an end.
+
+On aiohttp: httpx takes several times its processor time for each request (`bench/remote.py` measures both). Redirects
+are not followed, since the key would go with them; proxies are those of the environment (`HTTPS_PROXY`, `NO_PROXY`).
+Knows no dialect: bytes out, bytes in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+
+from engines.errors import DeadlineExceeded, EngineFault, SpeechError, Unavailable
+from engines.remote.exchange import Direction, Tap
+
+#: seconds for which an idle connection is kept: uvicorn, on which most of these servers run, closes its after 5
+KEPT_S = 4.0
+#: bytes that are read ahead of a slow listener, and at most of an answer that is no audio
+_AHEAD_BYTES, _LONGEST_ANSWER_BYTES = 1 << 16, 4 << 20
+
+#: holds something once the request of this context has had a connection made for it
+_made: ContextVar[list[int]] = ContextVar("connections made for this request")
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Bounds in seconds; none of them counts time in which nobody asks for more."""
+
+    connect_s: float = 3.0
+    first_byte_s: float = 30.0  # from the request to the first byte of the body
+    gap_s: float = 30.0  # between two pieces of it
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One request."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+    within_s: float | None = None  # to the first byte of the answer's body; None: as `Times` says
+
+
+class Answer:
+    """The head of an answer, and its body as it comes."""
+
+    def __init__(self, response: aiohttp.ClientResponse, until_s: float, times: Times, tap: Tap | None) -> None:
+        self._response, self._until_s, self._times, self._tap = response, until_s, times, tap
+        self._begun = False
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers  # by names in any case
+
+    @property
+    def ends_by_closing(self) -> bool:
+        """Is there neither a length nor chunks, so that a cut looks like the end."""
+        return self._response.content_length is None and "transfer-encoding" not in self.headers
+
+    async def read(self) -> bytes:
+        """What has come of the body since the last call; waits for some. Empty: that was all of it.
+
+        Raises EngineFault where it broke off or stays away, DeadlineExceeded where it does not begin.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(loop.time() + self._times.gap_s if self._begun else self._until_s):
+                piece = await self._response.content.readany()
+        except TimeoutError:
+            raise self._silence() from None
+        except (aiohttp.ClientError, OSError) as error:
+            _note(self._tap, "closed", "reset", type(error).__name__)
+            raise EngineFault("the engine's server broke off amid its answer") from error
+        self._begun = True
+        _note(self._tap, "received" if piece else "closed", "binary" if piece else "end", piece)
+        return piece
+
+    async def whole(self) -> bytes:
+        """All of a body that is not audio. Raises as `read`, and EngineFault where it is too long."""
+        found = b""
+        while piece := await self.read():
+            found += piece
+            if len(found) > _LONGEST_ANSWER_BYTES:
+                raise EngineFault("the engine's server answers at a length that cannot be right")
+        return found
+
+    def _silence(self) -> SpeechError:
+        if self._begun:
+            return EngineFault(f"the engine's server fell silent for {self._times.gap_s:g} s amid its answer")
+        return _late(self._times)
+
+
+class Client:
+    """Connections to the servers of one engine. Made inside the event loop that uses it."""
+
+    def __init__(self, times: Times, tap: Tap | None = None) -> None:
+        self._times, self._tap = times, tap
+        self._proxies: dict[str, str | None] = {}
+        # no limit: the engine's slots are one
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S, socket_factory=_socket)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=None, connect=times.connect_s),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=_AHEAD_BYTES,
+        )
+
+    @asynccontextmanager
+    async def ask(self, question: Question) -> AsyncGenerator[Answer, None]:
+        """The answer, once its head is there. Leaving the block before its end closes the connection.
+
+        Raises Unavailable, DeadlineExceeded and EngineFault; whatever the status is, it is an answer.
+        """
+        within_s = question.within_s or self._times.first_byte_s
+        until_s = asyncio.get_running_loop().time() + within_s
+        if self._tap is not None:
+            _note_question(self._tap, question)
+        response = await self._send(question, until_s)
+        if self._tap is not None:
+            head = {"status": response.status, "headers": dict(response.headers)}
+            self._tap.note("received", "head", json.dumps(head))
+        answer = Answer(response, until_s, self._times, self._tap)
+        try:
+            yield answer
+        finally:
+            if not response.content.at_eof():
+                _note(self._tap, "closed", "cancelled", "")
+            response.close()  # where the body was read to its end, its connection is back in the pool already
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def _send(self, question: Question, until_s: float) -> aiohttp.ClientResponse:
+        """Send it; once more on another connection where the one that was kept turns out to be closed."""
+        while True:
+            made: list[int] = []
+            _made.set(made)
+            try:
+                async with asyncio.timeout_at(until_s):
+                    return await self._session.request(
+                        question.method,
+                        question.url,
+                        data=question.body,
+                        headers=question.headers,
+                        allow_redirects=False,
+                        proxy=self._proxy(question.url),
+                    )
+            except aiohttp.ServerTimeoutError:
+                within = f"within {self._times.connect_s:g} s"
+                raise Unavailable(f"the engine's server cannot be reached {within}") from None
+            except TimeoutError:
+                raise _late(self._times) from None
+            except (aiohttp.ClientError, OSError) as error:
+                if made or not isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+                    raise _failure(error) from error
+
+    def _proxy(self, url: str) -> str | None:
+        """The environment's proxy for a server; looked up once, as that takes longer than a request."""
+        parts = urlsplit(url)
+        if parts.netloc not in self._proxies:
+            bypassed = proxy_bypass(parts.hostname or "")
+            self._proxies[parts.netloc] = None if bypassed else getproxies().get(parts.scheme)
+        return self._proxies[parts.netloc]
+
+
+def _note(tap: Tap | None, direction: Direction, what: str, data: str | bytes) -> None:
+    if tap is not None:
+        tap.note(direction, what, data)
+
+
+def _note_question(tap: Tap, question: Question) -> None:
+    head = {"method": question.method, "url": question.url, "headers": dict(question.headers)}
+    tap.note("sent", "head", json.dumps(head))
+    if question.body:
+        tap.note("sent", "text", question.body)
+
+
+def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    """The socket of a new connection: it is noted that the request has one of its own."""
+    if (made := _made.get(None)) is not None:
+        made.append(1)
+    return socket.socket(*address[:3])
+
+
+def _late(times: Times) -> DeadlineExceeded:
+    return DeadlineExceeded(f"the engine's server gave no audio within {times.first_byte_s:g} s")
+
+
+def _failure(error: Exception) -> SpeechError:
+    """What went wrong before there was an answer, in words without the address."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return Unavailable("the engine's server cannot be reached: its name is not known")
+    if isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorCertificateError):
+        return Unavailable("the engine's server cannot be reached safely: TLS or its certificate fails")
+    if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
+        return Unavailable("the engine's server cannot be reached through the proxy of the environment")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.os_error.errno
+        return Unavailable(f"the engine's server cannot be reached: {os.strerror(number).lower() if number else 'no'}")
+    if isinstance(error, aiohttp.ServerDisconnectedError | OSError):
+        return Unavailable("the engine's server closed the connection without an answer")
+    return EngineFault("the engine's server gives an answer that is no HTTP")
