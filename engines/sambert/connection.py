@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import ssl
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -23,6 +24,9 @@ from engines.sambert.times import Times
 
 #: bytes of a frame: longer than any that was heard of, and a bound for what one may take
 MAX_FRAME_BYTES = 16 * 1024 * 1024
+#: what websockets logs to: at the level `debug` it would write every header, and the key is one
+_LOGGER = logging.getLogger("voxgate.sambert.socket")
+_LOGGER.setLevel(logging.INFO)
 
 
 class _Direct(connect):
@@ -48,6 +52,7 @@ async def open_connection(
             max_size=MAX_FRAME_BYTES,
             open_timeout=times.connect_s,
             close_timeout=times.close_s,
+            logger=_LOGGER,
             ping_interval=None,  # while a slow listener holds the audio up, no answer to a ping would get through
         )
     except InvalidStatus as error:

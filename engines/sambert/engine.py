@@ -5,6 +5,7 @@ Knows nothing about frames and connections (`pool`), nor about HTTP and routing.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -44,6 +45,7 @@ class SambertEngine:
         self._info = describe(instance, options)
         self._voices = {voice.id: voice for voice in options.all_voices}
         self._absent_until_s: dict[str, float] = {}  # voices that the service does not have, or not for this account
+        self._starting = asyncio.Lock()
         self._pool: Pool | None = None
 
     @property
@@ -52,18 +54,10 @@ class SambertEngine:
 
     async def start(self) -> None:
         """Connects nowhere: whether the key is right shows with the first task. Raises Unavailable without a key."""
-        if self._pool is not None:
-            return
-        from engines.sambert.pool import Pool
-
-        options = self._options
-        try:
-            endpoint = options.service_url()
-        except ValueError as error:
-            raise Unavailable(str(error)) from None
-        self._key()
-        times = Times(options.connect_s, options.start_s, options.first_audio_s, options.gap_s)
-        self._pool = Pool(endpoint, self._headers, times)
+        async with self._starting:
+            if self._pool is None:
+                self._key()
+                self._pool = await asyncio.to_thread(self._make_pool)
 
     async def check(self) -> None:
         """Asks nothing: a handshake every few seconds would be more than most accounts do all day."""
@@ -94,9 +88,22 @@ class SambertEngine:
 
     async def close(self) -> None:
         """Close all connections; what still speaks is broken off."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            await pool.close()
+        async with self._starting:
+            pool, self._pool = self._pool, None
+            if pool is not None:
+                await pool.close()
+
+    def _make_pool(self) -> Pool:
+        """Blocks: imports websockets, and reads the certificates that are trusted."""
+        from engines.sambert.pool import Pool
+
+        options = self._options
+        try:
+            endpoint = options.service_url()
+        except ValueError as error:
+            raise Unavailable(str(error)) from None
+        times = Times(options.connect_s, options.start_s, options.first_audio_s, options.gap_s)
+        return Pool(endpoint, self._headers, times)
 
     async def _heard(self, pool: Pool, task: Task, timeline: Timeline) -> AsyncGenerator[AudioChunk, None]:
         """One task, behind what the timeline has already."""

@@ -53,7 +53,7 @@ class Stage:
 
     kind: ClassVar[EngineKind | str]
     options: ClassVar[Mapping[str, Any]] = {}
-    instance: ClassVar[Instance | None] = None  # None: as in a worker, with a data directory that is not there yet
+    instance: ClassVar[Instance | None] = None  # None: where the kind runs, with a data directory that is not there yet
     sentences: ClassVar[Mapping[str, str]] = SENTENCES
     voice: ClassVar[str] = ""  # the engine's own name of a voice; empty: its default
     release_within_s: ClassVar[float] = 1.0  # how soon a closed stream must have let go
@@ -117,7 +117,8 @@ class Stage:
             raise LookupError(f"no engine kind {self.kind!r} is installed; known: {', '.join(kinds)}. {broken}")
         kind = kinds[self.kind] if isinstance(self.kind, str) else self.kind
         nowhere = Path(tempfile.gettempdir()) / f"voxgate-kit-{os.getpid()}"
-        instance = self.instance or Instance("kit", data_dir=nowhere, in_worker=True, kinds=kinds)
+        in_worker = kind.isolation == "process"
+        instance = self.instance or Instance("kit", data_dir=nowhere, in_worker=in_worker, kinds=kinds)
         return kind, instance, kind.options.model_validate(dict(self.options), context={"kinds": kinds})
 
     def skip_if_missing(self) -> None:
