@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -21,13 +22,15 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 
 from engines.errors import DeadlineExceeded, EngineFault, SpeechError, Unavailable
-from engines.remote.exchange import Direction, Tap
+from engines.remote.exchange import Tap
 
 #: seconds for which an idle connection is kept: uvicorn, on which most of these servers run, closes its after 5
 KEPT_S = 4.0
 #: bytes that are read ahead of a slow listener, and at most of an answer that is no audio
 _AHEAD_BYTES, _LONGEST_ANSWER_BYTES = 1 << 16, 4 << 20
 
+#: what the types of bodies begin with that are words
+_TEXT = re.compile(r"application/([\w.-]+\+)?json|text/")
 #: holds something once the request of this context has had a connection made for it
 _made: ContextVar[list[int]] = ContextVar("connections made for this request")
 
@@ -60,6 +63,8 @@ class Answer:
         self._begun = False
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers  # by names in any case
+        is_text = tap is not None and _TEXT.match(response.headers.get("content-type", ""))
+        self._words: list[bytes] | None = [] if is_text else None  # of the body so far, for the tap
 
     @property
     def ends_by_closing(self) -> bool:
@@ -78,10 +83,12 @@ class Answer:
         except TimeoutError:
             raise self._silence() from None
         except (aiohttp.ClientError, OSError) as error:
-            _note(self._tap, "closed", "reset", type(error).__name__)
+            if self._tap is not None:
+                self._note_end(self._tap, "reset", type(error).__name__)
             raise EngineFault("the engine's server broke off amid its answer") from error
         self._begun = True
-        _note(self._tap, "received" if piece else "closed", "binary" if piece else "end", piece)
+        if self._tap is not None:
+            self._note(self._tap, piece)
         return piece
 
     async def whole(self) -> bytes:
@@ -92,6 +99,20 @@ class Answer:
             if len(found) > _LONGEST_ANSWER_BYTES:
                 raise EngineFault("the engine's server answers at a length that cannot be right")
         return found
+
+    def _note(self, tap: Tap, piece: bytes) -> None:
+        """Of audio each piece, of words all of them together."""
+        if not piece:
+            self._note_end(tap, "end", "")
+        elif self._words is None:
+            tap.note("received", "binary", piece)
+        else:
+            self._words.append(piece)
+
+    def _note_end(self, tap: Tap, how: str, why: str) -> None:
+        if self._words:
+            tap.note("received", "text", b"".join(self._words).decode(errors="replace"))
+        tap.note("closed", how, why)
 
     def _silence(self) -> SpeechError:
         if self._begun:
@@ -132,8 +153,8 @@ class Client:
         try:
             yield answer
         finally:
-            if not response.content.at_eof():
-                _note(self._tap, "closed", "cancelled", "")
+            if self._tap is not None and not response.content.at_eof():
+                self._tap.note("closed", "cancelled", "")
             response.close()  # where the body was read to its end, its connection is back in the pool already
 
     async def close(self) -> None:
@@ -172,16 +193,11 @@ class Client:
         return self._proxies[parts.netloc]
 
 
-def _note(tap: Tap | None, direction: Direction, what: str, data: str | bytes) -> None:
-    if tap is not None:
-        tap.note(direction, what, data)
-
-
 def _note_question(tap: Tap, question: Question) -> None:
     head = {"method": question.method, "url": question.url, "headers": dict(question.headers)}
     tap.note("sent", "head", json.dumps(head))
     if question.body:
-        tap.note("sent", "text", question.body)
+        tap.note("sent", "text", question.body.decode())
 
 
 def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
