@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from engines.errors import InvalidRequest, Unsupported
 from engines.indextts.emotion import NAMES
 from engines.indextts.qwen import Qwen
-from engines.indextts.slices import whole
 from models.bundle import Progress
 from models.checkpoint import CheckpointError, Tensors
 
@@ -46,17 +45,13 @@ _REMEMBERED = 256
 
 
 class EmotionText:
-    """reader = EmotionText(bundle / "emotion_text"); reader.weights("很生气，但是忍住了")"""
+    """reader = EmotionText(bundle / "emotion_text"); weights = yield from reader.reading("很生气，但是忍住了")"""
 
     def __init__(self, folder: Path, threads: int | None = None) -> None:
         self._folder = folder
         self._threads = threads
         self._loaded: tuple[Any, Qwen, frozenset[int]] | None = None
         self._known: dict[str, Weights] = {}
-
-    def weights(self, text: str) -> Weights:
-        """As `reading`, in one go."""
-        return whole(self.reading(text))
 
     def reading(self, text: str) -> Generator[None, None, Weights]:
         """A strength, 0 to 1, for each of `emotion.NAMES`; an answer that makes no sense is calm. Stops at each token

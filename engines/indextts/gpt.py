@@ -104,12 +104,6 @@ class Gpt:
         session.run_with_iobinding(binding)
         return hidden, logits
 
-    def latents(self, prefix: Array, codes: Sequence[int]) -> Array:
-        """For each code the state that predicts it [n, width]: a pass of its own over the whole, see `LatentPass`."""
-        cache = self.cache(len(prefix) + len(codes))
-        hidden, _ = self.prefill(prefix, cache)
-        return LatentPass(self, cache, len(prefix) + 1, hidden).push(codes)
-
 
 class LatentPass:
     """The second pass over codes that were chosen, which gives the states that later networks take.

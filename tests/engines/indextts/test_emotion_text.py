@@ -10,6 +10,7 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from engines.errors import InvalidRequest, Unsupported
 from engines.indextts.emotion_text import EmotionText, export_emotion_text, read_answer
+from engines.indextts.slices import whole
 from models.checkpoint import CheckpointError
 from tests.engines.indextts.tiny_qwen import CONFIG, make_weights, write
 
@@ -86,7 +87,7 @@ def test_a_bundle_gets_the_graph_and_the_tokenizer_alone(folder):
 
 
 def test_words_are_asked_about_in_the_models_form_of_talk_and_answered_with_weights(folder):
-    assert EmotionText(folder, 1).weights("开心") == (0.6, 0, 0, 0, 0, 0.25, 0, 0)
+    assert whole(EmotionText(folder, 1).reading("开心")) == (0.6, 0, 0, 0, 0, 0.25, 0, 0)
 
 
 def test_an_answer_stops_at_each_token_so_that_others_are_served_and_two_may_be_read_at_once(folder):
@@ -107,7 +108,7 @@ def test_an_answer_stops_at_each_token_so_that_others_are_served_and_two_may_be_
 def test_without_transformers_words_are_unsupported_and_the_package_is_named(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(Unsupported, match=r"pip install 'voxgate\[indextts\]'"):
-        EmotionText(folder, 1).weights("开心")
+        whole(EmotionText(folder, 1).reading("开心"))
 
 
 def test_a_model_that_never_ends_is_stopped_and_calm(folder, tmp_path):
@@ -116,7 +117,7 @@ def test_a_model_that_never_ends_is_stopped_and_calm(folder, tmp_path):
     settings = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
     settings["chat_template"] = TEMPLATE.replace("'>'", "'文本情感分类'")  # nothing follows on this word
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
-    assert EmotionText(tmp_path, 1).weights("开心") == CALM
+    assert whole(EmotionText(tmp_path, 1).reading("开心")) == CALM
 
 
 def test_equal_words_are_asked_about_once(folder, monkeypatch):
@@ -129,19 +130,19 @@ def test_equal_words_are_asked_about_once(folder, monkeypatch):
 
     monkeypatch.setattr(reader, "_answer", answer)
     for number in [*range(300), 299, 0]:
-        assert reader.weights(str(number))[2] == 0.5
+        assert whole(reader.reading(str(number)))[2] == 0.5
     assert len(asked) == 301  # the oldest were forgotten
 
 
 def test_words_without_end_are_refused(folder):
     with pytest.raises(InvalidRequest, match="too long") as caught:
-        EmotionText(folder, 1).weights("文本情感分类>" * 600)
+        whole(EmotionText(folder, 1).reading("文本情感分类>" * 600))
     assert caught.value.param == "instructions"
 
 
 def test_a_bundle_without_the_model_says_what_to_do(tmp_path):
     with pytest.raises(Unsupported, match=r"qwen0\.6bemo4-merge.*export again") as caught:
-        EmotionText(tmp_path).weights("开心")
+        whole(EmotionText(tmp_path).reading("开心"))
     assert caught.value.param == "instructions"
 
 

@@ -11,7 +11,7 @@ from engines.indextts.layout import Release
 from engines.indextts.sampling import Sampling
 from engines.indextts.tables import Tables
 from models.session import SessionError
-from tests.engines.indextts.tiny_gpt import make, sizes_of
+from tests.engines.indextts.tiny_gpt import latents_of, make, sizes_of
 
 DRAWN = Sampling(temperature=1.5, top_k=0, top_p=0.95, repetition_penalty=1.5)
 
@@ -39,7 +39,7 @@ def test_an_int8_cache_stays_near_the_reference(oracle, tmp_path):
         scores.append(gpt.run(embeddings[None], [len(prefix) + 2 + place], cache)[1][0])
     assert cache.arrays[0].dtype == np.int8
     assert 0 < _error(np.array(scores), golden["step_logits"]) < 0.02
-    assert _error(gpt.latents(prefix, latent["codes"][0].tolist()), latent["latent"][0]) < 0.02
+    assert _error(latents_of(gpt, prefix, latent["codes"][0].tolist()), latent["latent"][0]) < 0.02
 
 
 def test_a_batch_with_an_int8_cache_decodes_as_each_alone(tmp_path, sizes):
@@ -75,7 +75,7 @@ def test_single_steps_may_have_smaller_weights(tmp_path, sizes):
     def answers(gpt):
         cache = gpt.cache(22)
         _, first = gpt.prefill(prefix, cache)
-        return first, gpt.run(step, [22], cache)[1], gpt.latents(prefix, [3, 4, 5])
+        return first, gpt.run(step, [22], cache)[1], latents_of(gpt, prefix, [3, 4, 5])
 
     exact = answers(plain.gpt)
     for kv, bound in (("fp32", 1e-6), ("int8", 0.1)):

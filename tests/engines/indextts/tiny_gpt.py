@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from engines.indextts.gpt import NAME, Gpt
+from engines.indextts.gpt import NAME, Gpt, LatentPass
 from engines.indextts.graphs.gpt import build
 from engines.indextts.sizes import GptSizes
 from engines.indextts.tables import Tables
@@ -94,6 +94,13 @@ def make(folder: Path, sizes: GptSizes, seed: int = 0, precision: Precision = "f
     tensors.finish()
     tables = _tables(random, sizes)
     return Tiny(Gpt(folder, whole, tables, threads=1), weights, whole, tables, tensors)
+
+
+def latents_of(gpt: Gpt, prefix: Array, codes: Sequence[int]) -> Array:
+    """For each code the state that predicts it [n, width], in one go."""
+    cache = gpt.cache(len(prefix) + len(codes))
+    hidden, _ = gpt.prefill(prefix, cache)
+    return LatentPass(gpt, cache, len(prefix) + 1, hidden).push(codes)
 
 
 def _random(random: np.random.Generator, name: str, shape: tuple[int, ...]) -> Array:
