@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engines.contract import EngineInfo, EngineKind
-from gateway.configuration.description import describe, find_missing
+from gateway.configuration.description import describe
 from gateway.configuration.engines import EngineEntry
 from gateway.configuration.problems import near
 from gateway.configuration.yaml import Document
@@ -111,10 +111,9 @@ def _note_names(voices: Document, known: Mapping[str, Any], aliases: Mapping[str
 
 
 def _known_voices(entry: EngineEntry | None, kinds: Mapping[str, EngineKind], data_dir: Path) -> EngineInfo | None:
-    """The engine's info if it names all its voices; one that is not installed, or clones voices, does not yet."""
-    if entry is None or find_missing(entry, kinds, data_dir) is not None:
-        return None
-    info = describe(entry, kinds, data_dir)
+    """The engine's info if it names all its voices: a cloud does so without a key; one that clones voices, or lacks the
+    model that has them, does not yet."""
+    info = describe(entry, kinds, data_dir) if entry else None
     return info if info and (info.any_voice or (info.voices and not info.cloning)) else None
 
 

@@ -50,7 +50,7 @@ def test_init_writes_a_configuration_that_is_well(directory: Path) -> None:
     assert (directory / "schema" / "engines.json").is_file()
     checked = run("check", "--config", str(directory))
     assert (checked.exit_code, checked.stderr) == (0, "")
-    assert checked.stdout == "configuration OK: 5 engines, 2 voices, 3 rules\n"
+    assert checked.stdout == "configuration OK: 6 engines, 2 voices, 3 rules\n"
 
 
 def test_init_overwrites_nothing_unless_forced(directory: Path) -> None:
@@ -111,12 +111,22 @@ def test_check_tells_warnings_and_succeeds(directory: Path) -> None:
     assert checked.stdout.startswith("configuration OK")
 
 
+def test_check_knows_the_voices_of_a_cloud_that_has_no_key(directory: Path) -> None:
+    voices = directory / "voices.yaml"
+    text = voices.read_text()
+    voices.write_text(text.replace("zh: sambert-zhiqi-v1", "zh: sambert-zhiyan-v1"))
+    checked = run("check", "--config", str(directory))
+    assert (checked.exit_code, checked.stderr.count("\n")) == (1, 1)
+    assert "voices.narrator.engines.sambert.zh: engine 'sambert' has no voice 'sambert-zhiyan-v1'" in checked.stderr
+    assert "did you mean sambert-zhi" in checked.stderr
+
+
 def test_check_tells_a_program_the_same(directory: Path) -> None:
     well = run("check", "--json", "--config", str(directory))
     assert json.loads(well.stdout) == {
         "ok": True,
         "directory": str(directory),
-        "engines": 5,
+        "engines": 6,
         "voices": 2,
         "rules": 3,
         "problems": [],
