@@ -122,6 +122,7 @@ _ERRORS: Final = {
     "429": "A limit of the key is reached: try again after retry-after; x-ratelimit-* tell what is left.",
     "503": "All engines are busy: try again after retry-after. Or none is there: x-should-retry: false.",
     "504": "No audio within the time allowed.",
+    "508": "The request has come back to the gateway that it left: the URL of an engine points here.",
 }
 _HEADERS: Final = {
     "x-request-id": "The request's id; its outcome is at /v1/speech/{request_id}.",
