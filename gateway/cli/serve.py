@@ -37,8 +37,8 @@ from gateway.configuration.load import Config, find_directory
 from gateway.configuration.problems import ConfigError
 from gateway.configuration.settings import Log
 from gateway.http.app import create_app
+from gateway.http.capacity import take_files
 from gateway.http.connection import Connection
-from gateway.http.room import take_files
 from gateway.keys.keyring import active
 from gateway.reload import LOOK_EVERY_S
 from gateway.runtime import Runtime

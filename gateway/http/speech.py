@@ -14,13 +14,13 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from engines.errors import Busy
 from gateway.http.access import identify
 from gateway.http.body import header, read_body
+from gateway.http.capacity import most_at_once
 from gateway.http.departure import Departure
 from gateway.http.docs import SpeechOperation
 from gateway.http.ids import request_id_of
 from gateway.http.loop import came_through
 from gateway.http.permits import keep_permit
 from gateway.http.responses import collect, send_stream, send_whole, speech_headers, speech_json
-from gateway.http.room import most_at_once
 from gateway.http.wire import parse_speech
 from gateway.keys.caller import Caller
 from gateway.limits.permit import Permit

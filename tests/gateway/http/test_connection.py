@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from gateway.http import capacity
 from gateway.http import connection as connection_module
-from gateway.http import room
 from gateway.telemetry.logs import facts_of
 
 from .conftest import Gateway
@@ -278,7 +278,7 @@ def test_a_body_that_never_ends_is_given_up(gateway: Gateway, monkeypatch: pytes
 def test_beyond_what_one_process_works_on_requests_are_told_so_at_once_and_it_stays_alive(
     with_engine: Callable[..., Gateway], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "MOST_AT_ONCE", 2)
+    monkeypatch.setattr(capacity, "MOST_AT_ONCE", 2)
     gateway = with_engine(SILENT)
     with gateway.connection() as one, gateway.connection() as two:
         for number, connection in enumerate((one, two)):
@@ -295,8 +295,8 @@ def test_as_many_files_are_taken_as_there_may_be() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-        assert room.most_at_once() == 192
-        room.take_files()
-        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(hard, room.ENOUGH_FILES), hard)
+        assert capacity.most_at_once() == 192
+        capacity.take_files()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(hard, capacity.ENOUGH_FILES), hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
