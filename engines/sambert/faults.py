@@ -39,7 +39,7 @@ class Fault:
 
     def raised(self, code: str, said: str = "") -> SpeechError:
         """An error of this fault, under the name that the service gave it."""
-        name = code if re.fullmatch(r"[\w.]{1,60}", code) else "no code"
+        name = code if re.fullmatch(r"[\w. ]{1,60}", code) else "no code"
         told = _KEY.sub("(a key)", without_addresses(" ".join(said.split())))[:TOLD_CHARS]
         message = f"{self.message} ({name}{f': {told}' if self.quotes and told else ''})"
         return self.error(message, param=self.param, retry_after_s=self.retry_after_s)
@@ -59,7 +59,7 @@ FAULTS = (
     ),
     Fault(
         codes=("InvalidURL",),
-        statuses=(*range(300, 400), 400, 404, 405, 410, 426),
+        statuses=(*range(200, 400), 400, 404, 405, 410, 426),
         error=Unavailable,
         message="the speech service is not at the endpoint that is configured: the operator must correct it",
         retry_after_s=MEND_S,

@@ -23,7 +23,7 @@ class Times:
     whole_s: float = 30.0  # of all waiting for one task, with
     whole_s_per_char: float = 0.1  # so much more for each character of its text
     idle_s: float = 45.0
-    close_s: float = 0.5  # for the answer to our close frame
+    close_s: float = 0.1  # for the answer to our close frame
 
     def whole(self, chars: int) -> float:
         """Seconds that a task of so many characters may be waited for."""

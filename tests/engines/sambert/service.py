@@ -240,10 +240,10 @@ class Service:
                 raise Broken("InvalidParameter", "task_id is of another task")
             if header["action"] == "finish-task":
                 return
-            if header["action"] != "continue-task" or len(given["text"]) > MAX_PIECE_CHARS:
+            if header["action"] != "continue-task" or len(given.get("text", "")) > MAX_PIECE_CHARS:
                 raise Broken("InvalidParameter", "the text is too long")
             task.pieces += 1
-            yield given["text"]
+            yield str(given.get("text", ""))  # a flush has none
 
     async def _speak(self, socket: ServerConnection, task: Seen, act: Act) -> None:
         parameters = task.payload.get("parameters") or {}
