@@ -14,8 +14,11 @@ from engines.contract import Engine, EngineInfo, EngineKind, Instance, Missing, 
 from engines.errors import Unavailable
 from engines.hooks import hookimpl
 from engines.openai.dialects import Dialect, Listed
+from engines.openai.exchanges import exchanges
+from engines.openai.known import known
 from engines.openai.options import OpenAiOptions
 from engines.remote.credentials import NoKey
+from engines.remote.exchange import Exchanges
 
 #: of the engine's code: raise it when the same options, server and text would sound different
 SOUND = "1"
@@ -105,6 +108,7 @@ KIND = EngineKind(
     describe=describe,
     missing=missing,
     isolation="inline",
+    exchanges=Exchanges(exchanges, known),
 )
 
 

@@ -23,7 +23,7 @@ _ENCODED_HEADS = (b"ID3", b"OggS", b"fLaC", b"\x1aE\xdf\xa3")
 #: how JSON and pages begin, also under the type of audio: as samples, that would be a loud crack
 _WORDS = re.compile(rb'\s*(\{\s*"[A-Za-z_]|<(!|\?xml|html))', re.IGNORECASE)
 #: in which servers tell the rate of PCM, beside the type's own `rate=`
-_RATE_HEADERS = ("x-sample-rate", "x-audio-sample-rate")
+RATE_HEADERS = ("x-sample-rate", "x-audio-sample-rate")
 _RATE = re.compile(r"\brate\s*=\s*\"?(\d{4,6})\b", re.IGNORECASE)
 
 
@@ -85,7 +85,7 @@ class ReplyAudio:
 
 def _told_rate(headers: Mapping[str, str]) -> int:
     """The rate in Hz that the headers tell; 0: none."""
-    for name in _RATE_HEADERS:
+    for name in RATE_HEADERS:
         if (text := headers.get(name, "").strip()).isdigit():
             return int(text)
     told = _RATE.search(headers.get("content-type", ""))

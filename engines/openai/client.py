@@ -30,7 +30,11 @@ KEPT_S = 4.0
 _AHEAD_BYTES, _LONGEST_ANSWER_BYTES = 1 << 16, 4 << 20
 
 #: what the types of bodies begin with that are words
-_TEXT = re.compile(r"application/([\w.-]+\+)?json|text/")
+_TEXT = re.compile(
+    r"application/([\w.-]+\+)?json|text/"
+)  #: times that one request is sent, so that a server which dies of it does so twice at most
+_SENT_AT_MOST = 2
+
 #: holds something once the request of this context has had a connection made for it
 _made: ContextVar[list[int]] = ContextVar("connections made for this request")
 
@@ -161,10 +165,12 @@ class Client:
         await self._session.close()
 
     async def _send(self, question: Question, until_s: float) -> aiohttp.ClientResponse:
-        """Send it; once more on another connection where the one that was kept turns out to be closed."""
+        """Send it; once more where a kept connection turns out to have been closed at the same moment."""
+        sent = 0
         while True:
             made: list[int] = []
             _made.set(made)
+            sent += 1
             try:
                 async with asyncio.timeout_at(until_s):
                     return await self._session.request(
@@ -181,7 +187,8 @@ class Client:
             except TimeoutError:
                 raise _late(self._times) from None
             except (aiohttp.ClientError, OSError) as error:
-                if made or not isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError):
+                was_kept = not made and isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
+                if not was_kept or sent == _SENT_AT_MOST:
                     raise _failure(error) from error
 
     def _proxy(self, url: str) -> str | None:
@@ -221,7 +228,8 @@ def _failure(error: Exception) -> SpeechError:
         return Unavailable("the engine's server cannot be reached through the proxy of the environment")
     if isinstance(error, aiohttp.ClientConnectorError):
         number = error.os_error.errno
-        return Unavailable(f"the engine's server cannot be reached: {os.strerror(number).lower() if number else 'no'}")
+        why = f": {os.strerror(number).lower()}" if number else ""
+        return Unavailable(f"the engine's server cannot be reached{why}")
     if isinstance(error, aiohttp.ServerDisconnectedError | OSError):
         return Unavailable("the engine's server closed the connection without an answer")
     return EngineFault("the engine's server gives an answer that is no HTTP")

@@ -79,7 +79,7 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, key: str = "") -
     if 300 <= status < 400:
         return _hopeless("names another address, where the key must not follow: write that as its url")
     if status == 508 or said.code == "loop_detected":
-        return _hopeless("leads back to this gateway: one of its urls is wrong")
+        return _hopeless("leads back to this gateway itself: one of its urls is wrong")
     if status == 401 or (status == 403 and said.param != "voice"):
         return _hopeless("refuses the key: see api_key_env in engines.yaml")
     if status == 402 or said.code in _NO_MONEY:
