@@ -64,7 +64,7 @@ class Answer:
 
     def __init__(self, response: aiohttp.ClientResponse, until_s: float, times: Times, tap: Tap | None) -> None:
         self._response, self._until_s, self._times, self._tap = response, until_s, times, tap
-        self._begun = False
+        self._begun = self._noted = False
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers  # by names in any case
         is_text = tap is not None and _TEXT.match(response.headers.get("content-type", ""))
@@ -104,6 +104,11 @@ class Answer:
                 raise EngineFault("the engine's server answers at a length that cannot be right")
         return found
 
+    def leave(self) -> None:
+        """Its listener goes."""
+        if self._tap is not None and not self._noted:
+            self._note_end(self._tap, "cancelled", "")
+
     def _note(self, tap: Tap, piece: bytes) -> None:
         """Of audio each piece, of words all of them together."""
         if not piece:
@@ -117,6 +122,7 @@ class Answer:
         if self._words:
             tap.note("received", "text", b"".join(self._words).decode(errors="replace"))
         tap.note("closed", how, why)
+        self._noted = True
 
     def _silence(self) -> SpeechError:
         if self._begun:
@@ -157,8 +163,7 @@ class Client:
         try:
             yield answer
         finally:
-            if self._tap is not None and not response.content.at_eof():
-                self._tap.note("closed", "cancelled", "")
+            answer.leave()
             response.close()  # where the body was read to its end, its connection is back in the pool already
 
     async def close(self) -> None:
