@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from engines.remote.exchange import Known
@@ -13,7 +13,7 @@ from gateway.recording.tape import Case, Recording
 
 #: of HTTP itself, its caches and proxies, browsers' safety, and WebSocket's handshake (RFC 9110, 9111, 6455, 8288)
 _USUAL = re.compile(
-    r"(accept|access-control|content|cross-origin|sec-websocket)-.*|x-(content-type-options|frame-options|request-id)|"
+    r"(accept|access-control|content|cross-origin|sec-websocket|x-accel)-.*|x-(content-type-options|frame-options|request-id)|"
     r"age|allow|alt-svc|cache-control|connection|date|etag|expires|keep-alive|last-modified|link|location|pragma|"
     r"referrer-policy|retry-after|server|set-cookie|strict-transport-security|trailer|transfer-encoding|upgrade|vary|"
     r"via|www-authenticate"
@@ -67,20 +67,26 @@ def _told(code: str) -> str:
 
 
 def summary(case: Case, known: Known) -> str:
-    """One exchange in a line, for people: answers, messages, frames, how it was closed and ended."""
+    """One exchange in a line, for people: how it ended, answers, messages, frames, and how connections were closed."""
     got = [note for note in case.notes if note["direction"] == "received"]
-    parts = [str(note["json"]["status"]) for note in got if note["what"] == "head"]
-    names = Counter(name_of(note.get("json"), known) or "?" for note in got if note["what"] == "text")
-    parts += [f"{times} × {name}" if times > 1 else name for name, times in names.items()]
-    if lengths := [note["bytes"] for note in got if note["what"] == "binary"]:
-        parts.append(_frames(lengths))
-    parts += [f"closed with {note['what']}" for note in case.notes if note["direction"] == "closed"]
-    ended = "stopped" if case.ended is None else f"ended {_told(case.ended)}"
-    return "; ".join([ended, *parts])
+    parts = [
+        "stopped" if case.ended is None else f"ended {_told(case.ended)}",
+        *_counted(note["json"]["status"] for note in got if note["what"] == "head"),
+        *_counted(name_of(note.get("json"), known) or "?" for note in got if note["what"] == "text"),
+        *_frames([note["bytes"] for note in got if note["what"] == "binary"]),
+        *_counted(f"closed with {note['what']}" for note in case.notes if note["direction"] == "closed"),
+    ]
+    return "; ".join(parts)
 
 
-def _frames(lengths: Sequence[int]) -> str:
-    least, most = min(lengths), max(lengths)
+def _counted(things: Iterable[object]) -> Iterator[str]:
+    for thing, times in Counter(things).items():
+        yield f"{times} × {thing}" if times > 1 else str(thing)
+
+
+def _frames(lengths: Sequence[int]) -> Iterator[str]:
+    if not lengths:
+        return
+    least, most, odd = min(lengths), max(lengths), sum(length % 2 for length in lengths)
     size = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-    odd = sum(length % 2 for length in lengths)
-    return f"{len(lengths)} frames of {size} bytes" + (f", {odd} of odd length" if odd else "")
+    yield f"{len(lengths)} × audio of {size} bytes" + (f", {odd} of odd length" if odd else "")

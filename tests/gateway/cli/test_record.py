@@ -119,7 +119,7 @@ def test_the_usual_exchanges_are_recorded_and_nothing_differs(run: Run, home: Pa
     assert (done.exit_code, server.asked) == (0, ["plain", "wrong-key"]), done.output
     assert "2 exchanges; the account may be charged for up to 10 characters" in done.stderr
     assert "no difference" in done.stdout
-    assert "plain      ended well; 101; done; 1 frames of 100 bytes; closed with 1000" in done.stdout
+    assert "plain      ended well; 101; done; 1 × audio of 100 bytes; closed with 1000" in done.stdout
     written = lines(home / "far-exchanges.jsonl")
     assert written[0]["engine"] == "far"
     assert written[0]["kind"] == "talker"
