@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.errors import EngineFault, SpeechError, Unavailable, Unsupported
+from engines.espeak.stretch import SONIC, Stretch
 
 # speak_lib.h
 _OUTPUT_SYNCHRONOUS = 2
@@ -205,44 +206,6 @@ class Library:
             return 1
 
 
-class Stretch:
-    """Changes the speed of speech and keeps its pitch, by the sonic algorithm that libespeak-ng carries.
-
-    For speeds beyond what the synthesiser itself does. `factor` 2.0 makes twice as fast.
-    Functions as in sonic's public header `sonic.h` (version 2).
-    """
-
-    def __init__(self, lib: ctypes.CDLL, sample_rate: int, factor: float) -> None:
-        self._lib = lib
-        self._stream = lib.sonicCreateStream(sample_rate, 1)
-        if not self._stream:
-            raise EngineFault("espeak-ng had no memory to change the speed")
-        lib.sonicSetSpeed(self._stream, factor)
-
-    def process(self, pcm: bytes) -> bytes:
-        """The samples that are ready once `pcm` was taken; may be empty."""
-        if pcm and not self._lib.sonicWriteShortToStream(self._stream, pcm, len(pcm) // 2):
-            raise EngineFault("espeak-ng had no memory to change the speed")
-        return self._read()
-
-    def finish(self) -> bytes:
-        """The rest."""
-        if not self._lib.sonicFlushStream(self._stream):
-            raise EngineFault("espeak-ng had no memory to change the speed")
-        return self._read()
-
-    def close(self) -> None:
-        if self._stream:
-            self._lib.sonicDestroyStream(self._stream)
-            self._stream = None
-
-    def _read(self) -> bytes:
-        ready: int = self._lib.sonicSamplesAvailable(self._stream)
-        buffer = ctypes.create_string_buffer(max(ready, 1) * 2)
-        count: int = self._lib.sonicReadShortFromStream(self._stream, buffer, ready) if ready > 0 else 0
-        return buffer.raw[: count * 2]
-
-
 def _require(code: int, doing: str, *, not_found: SpeechError | None = None) -> None:
     """Raise what a return code means; nothing for EE_OK."""
     if code == _OK:
@@ -293,13 +256,7 @@ def _declare(lib: ctypes.CDLL) -> None:
         ("espeak_TextToPhonemes", text, (ctypes.POINTER(text), integer, integer)),
         ("espeak_ListVoices", ctypes.POINTER(ctypes.POINTER(_Voice)), (pointer,)),
         ("espeak_Terminate", integer, ()),
-        ("sonicCreateStream", pointer, (integer, integer)),
-        ("sonicDestroyStream", None, (pointer,)),
-        ("sonicSetSpeed", None, (pointer, ctypes.c_float)),
-        ("sonicWriteShortToStream", integer, (pointer, pointer, integer)),
-        ("sonicFlushStream", integer, (pointer,)),
-        ("sonicSamplesAvailable", integer, (pointer,)),
-        ("sonicReadShortFromStream", integer, (pointer, pointer, integer)),
+        *SONIC,
     ):
         function = getattr(lib, name)
         function.restype, function.argtypes = result, arguments
