@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ipaddress
 import logging
 import math
 import multiprocessing
@@ -30,6 +29,7 @@ from uvicorn.supervisors import Multiprocess
 
 from engines.registry import Registry
 from gateway.cli.hangup import is_ignored, on_hangup, spare_beginners
+from gateway.cli.listening import address, bind, is_loopback
 from gateway.cli.options import config_option, configured
 from gateway.clock import SystemClock
 from gateway.commons.host import Host
@@ -261,44 +261,6 @@ def refuse_an_open_door(host: str, config: Config) -> None:
             "NAME`, or listen on 127.0.0.1, or write `auth: none` in gateway.yaml (or set VOXGATE_AUTH=none) to let "
             "everybody in"
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Do only this machine's own programs reach `host`. A name counts when all its addresses do."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        pass
-    try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return False
-    return all(ipaddress.ip_address(entry[4][0]).is_loopback for entry in found)
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A bound socket. Raises ClickException with the reason and what to do."""
-    try:
-        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        sock = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise click.ClickException(f"cannot listen on {host}: {error.strerror or error}") from None
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind(where)
-        sock.listen(2048)
-    except OSError as error:
-        sock.close()
-        advice = "stop the other program or choose another with --port" if error.errno == 98 else "choose another"
-        raise click.ClickException(f"cannot listen on {host} port {port}: {error.strerror}; {advice}") from None
-    sock.set_inheritable(True)
-    return sock
-
-
-def address(sock: socket.socket) -> str:
-    """Where a bound socket is reached, as a URL."""
-    host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def log(settings: Log) -> None:
