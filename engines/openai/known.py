@@ -16,6 +16,9 @@ _CLOUDFLARE_HEADERS = frozenset({"cf-cache-status", "cf-ray"})  # in front of Op
 _LIMITS = frozenset(
     f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset") for of in ("requests", "tokens")
 )
+_VOXGATE_HEADERS = frozenset(
+    f"x-voxgate-{what}" for what in ("engine", "voice", "rule", "cache", "attempts", "degraded", "ignored")
+)
 
 
 def known() -> Known:
@@ -29,6 +32,7 @@ def known() -> Known:
             {"error": error},  # OpenAI
             {"error": {"message": "…", "type": "…", "param": "voice", "code": "invalid_value"}},
             {"error": {"message": "…", "type": "…", "code": 404}},  # vLLM-Omni, LocalAI
+            {"error": {**error, "request_id": "…"}},  # Voxgate
             {"error": "…"},
             {"detail": "…"},  # FastAPI, and what stands on it
             {"detail": [field]},
@@ -39,7 +43,7 @@ def known() -> Known:
         "voices": ({"voices": ["vivian"], ...: ...}, {"voices": [voice], ...: ...}),
         "recordings": ({...: ["assets/jay_klee.wav"]},),  # index-tts-vllm
     }
-    headers = _OPENAI_HEADERS | _CLOUDFLARE_HEADERS | _LIMITS | frozenset(RATE_HEADERS)
+    headers = _OPENAI_HEADERS | _CLOUDFLARE_HEADERS | _LIMITS | _VOXGATE_HEADERS | frozenset(RATE_HEADERS)
     # some complain by a cut, once they have said 200: whether it should have come, the end of the exchange tells
     return Known(_name, messages, headers, frozenset({"end", "cancelled", "reset"}))
 

@@ -15,16 +15,24 @@ from gateway.recording.tape import Case, Recording
 _USUAL = re.compile(
     r"(accept|access-control|content|cross-origin|sec-websocket|x-accel)-.*|x-(content-type-options|frame-options|request-id)|"
     r"age|allow|alt-svc|cache-control|connection|date|etag|expires|keep-alive|last-modified|link|location|pragma|"
-    r"referrer-policy|retry-after|server|set-cookie|strict-transport-security|trailer|transfer-encoding|upgrade|vary|"
+    r"referrer-policy|retry-after|server|server-timing|set-cookie|strict-transport-security|trailer|transfer-encoding|upgrade|vary|"
     r"via|www-authenticate"
 )
 
 
 def compare(recording: Recording, known: Known) -> list[str]:
-    """Every difference once for each exchange, a line for each, in the order in which they came."""
+    """Every difference once, with the exchanges that had it, in the order in which they came: a line for each."""
     shapes = {name: Shape(examples) for name, examples in known.messages.items()}
-    found = Counter(f"{case.name}: {line}" for case in recording.cases for line in _of(case, known, shapes))
-    return [f"{line} ({times} times)" if times > 1 else line for line, times in found.items()]
+    found: dict[str, Counter[str]] = {}
+    for case in recording.cases:
+        for line in _of(case, known, shapes):
+            found.setdefault(line, Counter())[case.name] += 1
+    return [_line(line, cases) for line, cases in found.items()]
+
+
+def _line(difference: str, cases: Counter[str]) -> str:
+    times = f" ({cases.total()} times)" if cases.total() > len(cases) else ""
+    return f"{', '.join(cases)}: {difference}{times}"
 
 
 def _of(case: Case, known: Known, shapes: dict[str, Shape]) -> Iterator[str]:

@@ -26,6 +26,7 @@ from tests.engines.openai.servers import (
 )
 from tests.engines.openai.servers.dialect import Dialect
 from tests.engines.openai.servers.wire import Heard, Reply, json_reply
+from tests.gateway.http.conftest import running
 
 KEY = "sk-stand-in-of-ours"
 DIALECTS: dict[str, Callable[[], Dialect]] = {
@@ -56,8 +57,8 @@ def record(tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> R
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config").mkdir()
 
-    def record(*args: str, preset: str = "openai", key: str | None = "FAR_KEY") -> Result:
-        far = {"kind": "openai", "urls": [server.url], "preset": preset, "model": MODELS.get(preset, "")}
+    def record(*args: str, preset: str = "openai", key: str | None = "FAR_KEY", url: str = "") -> Result:
+        far = {"kind": "openai", "urls": [url or server.url], "preset": preset, "model": MODELS.get(preset, "")}
         files = {
             "gateway": "",
             "engines": f"engines:\n  tone: {{kind: tone}}\n  far: {json.dumps({**far, 'api_key_env': key})}\n",
@@ -89,6 +90,17 @@ def test_nothing_differs_at_a_server_that_does_as_its_sources_say(record: Record
     done = record(
         "far", preset=preset, key="FAR_KEY" if preset in ("openai", "vllm-omni", "speaches", "localai") else None
     )
+    assert (done.exit_code, differences(done)) == (0, []), done.output
+
+
+def test_nothing_differs_at_another_gateway(record: Record, tmp_path: Path) -> None:
+    files = {
+        "engines": "version: 1\nengines:\n  tone: {kind: tone}\n",
+        "voices": "version: 1\ndefault: one\nvoices:\n  one: {languages: [en], engines: {tone: tone}}\n",
+        "policies": "version: 1\nrules:\n  - {name: all, use: [tone]}\n",
+    }
+    with running(tmp_path / "other", **files) as other:
+        done = record("far", preset="voxgate", key=None, url=f"{other.url}/v1")
     assert (done.exit_code, differences(done)) == (0, []), done.output
 
 
@@ -134,11 +146,9 @@ def test_a_server_that_has_changed_shows_then_and_later(
     done = record("far", "--cases", "plain,faster,unknown-voice")
     assert done.exit_code == 1
     assert differences(done) == [
-        "plain: models: data[].id is integer, known as string",
+        "plain, faster, unknown-voice: models: data[].id is integer, known as string",
         "plain: header x-speech-model is unknown",
-        "faster: models: data[].id is integer, known as string",
         "faster: ended as engine_fault, expected well: the engine's server broke off amid its answer",
-        "unknown-voice: models: data[].id is integer, known as string",
         "unknown-voice: error: error.code is missing",
         "unknown-voice: error: error.type is missing",
         "unknown-voice: error: error.hint is unknown (string)",
