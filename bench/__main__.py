@@ -23,6 +23,7 @@ from bench.fallback import measure_fallback
 from bench.hits import cores, measure_hits
 from bench.misses import measure_misses
 from bench.overload import measure_overload
+from bench.remote import measure_remote
 from bench.report import Figure, as_json, table
 from bench.server import NotStarted, start_gateway
 from bench.shared import measure_shared
@@ -80,6 +81,7 @@ GROUPS: dict[str, Callable[[Path, Extent], list[Figure]]] = {
     "decisions": lambda folder, _: measure_decisions(folder),
     "fallback": lambda folder, _: measure_fallback(folder),
     "streams": lambda folder, _: measure_streams(folder),
+    "remote": lambda folder, extent: measure_remote(folder, extent.count),
     "overload": lambda folder, extent: measure_overload(folder, extent.overload_s),
 }
 

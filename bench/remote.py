@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from bench.client import Answer, Listener, post
@@ -36,7 +37,12 @@ engines:
 """
 #: pieces go out as the server gives them: under `continue` a clause would be finished first
 POLICIES = "version: 1\ndefaults: {on_interruption: abort}\nrules: [{name: remote, use: [remote]}]\n"
-VOICES = "version: 1\ndefault: narrator\nvoices:\n  narrator: {languages: [en], engines: {remote: alloy}}\n"
+VOICES = """\
+version: 1
+default: narrator
+voices: {narrator: {languages: [en], engines: {remote: alloy}}}
+aliases: {alloy: narrator}
+"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,10 @@ class Way:
 
 
 def measure_remote(folder: Path, count: int) -> list[Figure]:
-    """`count` turns at one connection, and as many answers a connection at sixteen; then streams."""
+    """`count` turns at one connection, many answers at sixteen, and streams. Nothing where aiohttp is not installed."""
+    if find_spec("aiohttp") is None:
+        print("a server over HTTP is not measured: aiohttp is not there: scripts/install openai")
+        return []
     with ExitStack() as stack:
         ways = _started(folder, stack)
         server_core, load_core = cores()

@@ -1,7 +1,7 @@
 """The speech server behind what is measured: `python -m bench.upstream PORT`. It costs next to nothing itself.
 
 It answers every POST with PCM, chunked, as a streaming server does: 100 kB in one go, or where `input` begins with
-`Slowly` 3 s of speech as fast as it is heard, after 200 ms. Everything else is answered with an empty list of models.
+`Slowly` 3 s of speech as fast as it is heard, after 200 ms. It lists one model, and no voices.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ _AT_ONCE = _HEAD + _chunk(_SAMPLES) + _LAST
 _PIECE = _chunk(_SAMPLES[: round(2 * RATE_HZ * PIECE_S)])
 _MODELS = json.dumps({"object": "list", "data": [{"id": "tts-1", "object": "model"}]}).encode()
 _LIST = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_MODELS), _MODELS)
+_READY = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+_NOTHING = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n"
+_PAGES = {b"/v1/models": _LIST, b"/readyz": _READY}
 
 
 class Upstream(asyncio.Protocol):
@@ -49,7 +52,7 @@ class Upstream(asyncio.Protocol):
             return
         self._request = b""
         if not head.startswith(b"POST"):
-            self._transport.write(_LIST)
+            self._transport.write(_PAGES.get(head.split(b" ", 2)[1], _NOTHING))
         elif SLOWLY.encode() in body:
             asyncio.get_running_loop().call_later(FIRST_S, self._begin)
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from tests.engines.openai.servers.dialect import Complaint, model_list
@@ -20,7 +21,10 @@ class OpenAI:
     """Needs a key, refuses what it does not know, streams all formats, lists models and no voices."""
 
     base, speech_path, rate_hz = "/v1", "/v1/audio/speech", 24000
-    voices = ("alloy", "ash", "ballad", "coral", "echo", "fable", "nova", "onyx", "sage", "shimmer", "verse", "marin", "cedar")
+    voices: Sequence[str] = (
+        *("alloy", "ash", "ballad", "cedar", "coral", "echo", "fable"),
+        *("marin", "nova", "onyx", "sage", "shimmer", "verse"),
+    )
     models = ("tts-1", "tts-1-hd", "gpt-4o-mini-tts")
 
     def __init__(self, key: str = "sk-stand-in") -> None:

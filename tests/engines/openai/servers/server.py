@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +16,7 @@ from tests.engines.openai.servers.dialect import Dialect
 from tests.engines.openai.servers.faults import Fault
 from tests.engines.openai.servers.wire import Heard, read_request, send_reply
 
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter, asyncio.Event], Coroutine[None, None, None]]
+Begin = Callable[[asyncio.StreamReader, asyncio.StreamWriter, asyncio.Event], None]
 
 #: seconds until a test that waits for the server has failed
 PATIENCE_S = 20.0
@@ -88,7 +88,13 @@ class Server:
 
     async def _serve(self, up: threading.Event) -> None:
         self._loop, self._ended, self._go_on = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
-        listening = await self._loop.create_server(lambda: _Connection(self._talk), "127.0.0.1", self.port)
+        talks: set[asyncio.Task[None]] = set()  # the loop itself would forget them
+
+        def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gone: asyncio.Event) -> None:
+            talks.add(task := self._loop.create_task(self._talk(reader, writer, gone)))
+            task.add_done_callback(talks.discard)
+
+        listening = await self._loop.create_server(lambda: _Connection(begin), "127.0.0.1", self.port)
         self.port = listening.sockets[0].getsockname()[1]
         up.set()
         await self._ended.wait()
@@ -134,9 +140,9 @@ class Server:
 class _Connection(asyncio.StreamReaderProtocol):
     """Streams over one connection that tell at once, also while an answer is sent, that the client has gone."""
 
-    def __init__(self, talk: Talk) -> None:
+    def __init__(self, begin: Begin) -> None:
         self._gone = asyncio.Event()
-        super().__init__(asyncio.StreamReader(), lambda reader, writer: talk(reader, writer, self._gone))
+        super().__init__(asyncio.StreamReader(), lambda reader, writer: begin(reader, writer, self._gone))
 
     def eof_received(self) -> bool | None:
         self._gone.set()

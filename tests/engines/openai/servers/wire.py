@@ -84,7 +84,7 @@ class Reply:
 
     def pieces(self) -> Iterator[tuple[int, bytes]]:
         """The body in order, each piece with the number of bytes before it."""
-        stop = len(self.body) if self.stops_at is None else self.stops_at
+        stop = len(self.body) if self.stops_at is None else min(self.stops_at, len(self.body))
         at = 0
         while at < stop:
             border = self.held_at if self.held_at is not None and self.held_at > at else stop
