@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +40,11 @@ def test_cosyvoice_has_voices_of_its_own_for_each_model() -> None:
     assert {"longanyang", "longanhuan", "longjiaxin_v3"} <= flash
     assert plus == {"longanyang", "longanhuan"}
     assert published("cosyvoice-v3.5-plus") == ()
+
+
+def test_the_documented_voices_are_the_published_ones() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "sambert.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if re.match(r"\| .* \| \d\d kHz \|", line)]
+    cells = [re.sub(r" \(.*?\)", "", cell) for row in rows for cell in row.strip("| ").split("|")[2:]]
+    documented = [f"sambert-{name.strip()}-v1" for cell in cells for name in cell.split(",") if name.strip()]
+    assert sorted(documented) == sorted(voice.id for voice in published("sambert"))
