@@ -6,7 +6,7 @@ Each begins as the engine begins: with a visit, which shows what the server list
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,8 @@ from pathlib import Path
 from engines.contract import Instance, SpeechRequest
 from engines.openai.options import OpenAiOptions
 from engines.remote.exchange import Exchange, Tap
+
+Run = Callable[[Tap], Awaitable[None]]
 
 _TEXTS: Mapping[str, tuple[str, str]] = {
     "en": ("One, two, three.", "It is a fine day, and we are going for a walk in the park: will you come with us?"),
@@ -32,52 +34,45 @@ def exchanges(instance: Instance, options: OpenAiOptions) -> Sequence[Exchange]:
     language = "zh" if "zh" in dialect.languages and "en" not in dialect.languages else "en"
     short, longer = _TEXTS[language]
 
-    def case(name: str, summary: str, text: str = "", *, of: OpenAiOptions = one, voice: str = "", speed: float = 1.0,
-             leave: bool = False, ends: tuple[str, ...] = ("",), usual: bool = True) -> Exchange:  # fmt: skip
-        request = SpeechRequest(text, language, voice, speed=speed)
-        return Exchange(name, summary, partial(_speak, instance, of, request, leave), ends, len(text), usual=usual)
+    def speaks(text: str, of: OpenAiOptions = one, *, voice: str = "", speed: float = 1.0, leave: bool = False) -> Run:
+        return partial(_speak, instance, of, SpeechRequest(text, language, voice, speed=speed), leave)
 
     found = [
-        Exchange("lists", "what the server lists", partial(_visit, instance, one)),
-        case("plain", "a short text", short),
-        case("cancelled", "the connection is closed at the first audio", longer, leave=True),
+        Exchange("lists", "what the server lists", partial(_speak, instance, one, None, False)),
+        Exchange("plain", "a short text", speaks(short), chars=len(short)),
+        Exchange(
+            "cancelled", "the connection is closed at the first audio", speaks(longer, leave=True), chars=len(longer)
+        ),
     ]
     if dialect.takes("speed"):
-        found.append(case("faster", "one and a half times the speed", short, speed=1.5))
+        found.append(Exchange("faster", "one and a half times the speed", speaks(short, speed=1.5), chars=len(short)))
     if dialect.takes("voice"):
-        anyone = one.model_copy(update={"voices": {_NOBODY: ()}})
-        found.append(case("unknown-voice", "a voice that nobody has", short, of=anyone, voice=_NOBODY, ends=_REFUSED))
+        run = speaks(short, one.model_copy(update={"voices": {_NOBODY: ()}}), voice=_NOBODY)
+        found.append(Exchange("unknown-voice", "a voice that nobody has", run, _REFUSED, len(short)))
     if dialect.takes("model"):
-        any_model = one.model_copy(update={"model": _NOBODY})  # some take whatever they are told
-        found.append(case("unknown-model", "a model that nobody has", short, of=any_model, ends=()))
+        run = speaks(short, one.model_copy(update={"model": _NOBODY}))  # some take whatever they are told
+        found.append(Exchange("unknown-model", "a model that nobody has", run, (), len(short)))
     if one.key_places:
-        found.append(
-            Exchange("wrong-key", "a key that nobody has", partial(_with_no_key, instance, one), ("unavailable",))
-        )
+        run = partial(_speak_with_no_key, instance, one, SpeechRequest(short, language))
+        found.append(Exchange("wrong-key", "a key that nobody has", run, ("unavailable",)))
     if dialect.max_chars:
         text = (longer * (dialect.max_chars // len(longer) + 1))[: dialect.max_chars + 1]
-        patient = one.model_copy(update={"max_chars": len(text)})
-        found.append(case("too-long", "a character too many", text, of=patient, ends=_REFUSED, usual=False))
+        run = speaks(text, one.model_copy(update={"max_chars": len(text)}))
+        found.append(Exchange("too-long", "a character too many", run, _REFUSED, len(text), usual=False))
     return found
 
 
-async def _visit(instance: Instance, options: OpenAiOptions, tap: Tap) -> None:
+async def _speak(
+    instance: Instance, options: OpenAiOptions, request: SpeechRequest | None, leave: bool, tap: Tap
+) -> None:
+    """A visit, and then all of a speech, or only its first audio, or none."""
     from engines.openai.engine import OpenAiEngine
 
     engine = OpenAiEngine(instance, options, tap)
     try:
         await engine.start()
-    finally:
-        await engine.close()
-
-
-async def _speak(instance: Instance, options: OpenAiOptions, request: SpeechRequest, leave: bool, tap: Tap) -> None:
-    """All of a speech, or only its first audio."""
-    from engines.openai.engine import OpenAiEngine
-
-    engine = OpenAiEngine(instance, options, tap)
-    try:
-        await engine.start()
+        if request is None:
+            return
         async with aclosing(engine.synthesize(request)) as chunks:
             async for _ in chunks:
                 if leave:
@@ -86,11 +81,11 @@ async def _speak(instance: Instance, options: OpenAiOptions, request: SpeechRequ
         await engine.close()
 
 
-async def _with_no_key(instance: Instance, options: OpenAiOptions, tap: Tap) -> None:
-    """A speech with a key that nobody has. A visit alone would not do: some servers list for everybody."""
+async def _speak_with_no_key(instance: Instance, options: OpenAiOptions, request: SpeechRequest, tap: Tap) -> None:
+    """A visit alone would not do: some servers list for everybody."""
     with _key_file() as file:
         keyed = options.model_copy(update={"api_key_env": None, "api_key_file": file})
-        await _speak(instance, keyed, SpeechRequest(_TEXTS["en"][0], "en"), False, tap)
+        await _speak(instance, keyed, request, False, tap)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 import gateway.hooks
-from engines.errors import SpeechError, near_names
+from engines.errors import SpeechError, near_names, without_addresses
 from engines.registry import Registry
 from engines.remote.exchange import Exchange, Exchanges, Known
 from gateway.cli.options import config_option, read_config
@@ -113,7 +113,7 @@ async def _have(exchange: Exchange, tape: Tape) -> tuple[str, str]:
 
 
 def _fault(error: Exception) -> tuple[str, str]:
-    return "fault", f"{type(error).__name__}: {error}"
+    return "fault", f"{type(error).__name__}: {without_addresses(str(error))}"
 
 
 def _declared(config: Config, name: str) -> Exchanges:
