@@ -1,6 +1,6 @@
 """What several gateways share by one Redis, and how each goes on without it. Knows nothing about HTTP or engines.
 
-store.py      the one Redis, used within a budget; lines.py its connections, faults.py and probe.py how it is
+store.py      the one Redis, used within a budget; pool.py its connections, faults.py and probe.py how it is
 clips.py      behind the cache in memory
 records.py    what became of requests
 claims.py     who makes which speech now

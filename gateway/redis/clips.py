@@ -13,7 +13,7 @@ from gateway.absent import Absent
 from gateway.cache import Clip
 from gateway.redis.store import Store
 
-#: clips that are written at the same time, so that lines stay free for those who wait; and seconds for each of them
+#: clips that are written at the same time, so that others find a connection free; and seconds for each of them
 WRITERS, WRITE_S = 4, 2.0
 
 

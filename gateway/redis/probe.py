@@ -1,4 +1,4 @@
-"""Tries a Redis out: does one new line do all that is asked of one. Remembers nothing."""
+"""Tries a Redis out: does one new connection do all that is asked of one. Remembers nothing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from statistics import median
 from redis.asyncio.connection import AbstractConnection
 
 from gateway.configuration.settings import Redis as Settings
+from gateway.redis.connection import Connection
 from gateway.redis.faults import NONSENSE, UNGREETED, Fault, judge
-from gateway.redis.line import Line
-from gateway.redis.lines import connecting
+from gateway.redis.pool import connecting
 
 #: milliseconds after which Redis takes away what a probe has written
 PROBE_MS = 5000
@@ -26,21 +26,21 @@ VISIT_S, TIMED = 2.0, 9
 
 async def probe(
     connect: Callable[[], AbstractConnection], within_s: float, prefix: str
-) -> tuple[Line | None, Fault | None]:
-    """A line that did all within `within_s`, or could only not write; and what is wrong, None: nothing."""
+) -> tuple[Connection | None, Fault | None]:
+    """A connection that did all within `within_s`, or could only not write; and what is wrong, None: nothing."""
     try:
-        line = Line(connect())
-        await line.open()
+        connection = Connection(connect())
+        await connection.open()
     except Exception as error:
         return None, of_opening(error)
     try:
         async with asyncio.timeout(within_s):
-            return line, await _try_out(line, f"{prefix}probe:{uuid.uuid4().hex}")
+            return connection, await _try_out(connection, f"{prefix}probe:{uuid.uuid4().hex}")
     except TimeoutError:
         fault = no_answer(within_s)
     except Exception as error:
         fault = judge(error)
-    await line.close()
+    await connection.close()
     return None, fault
 
 
@@ -55,34 +55,34 @@ class Visit:
 
 async def visit(settings: Settings, environ: Mapping[str, str]) -> Visit:
     """Go there once, with more patience than a request has."""
-    line, fault = await probe(connecting(settings, environ), VISIT_S, settings.prefix)
+    connection, fault = await probe(connecting(settings, environ), VISIT_S, settings.prefix)
     reason = fault.reason if fault else ""
-    if line is None:
+    if connection is None:
         return Visit(fault=reason)
     try:
         async with asyncio.timeout(VISIT_S):
-            version = re.search(r"redis_version:(\d+)\.(\d+)\.(\d+)", (await line.ask("INFO", "server")).decode())
+            version = re.search(r"redis_version:(\d+)\.(\d+)\.(\d+)", (await connection.ask("INFO", "server")).decode())
             numbers = tuple(map(int, version.groups())) if version else ()
-            return Visit(numbers, await _measure(line), reason)
+            return Visit(numbers, await _measure(connection), reason)
     except Exception as error:
         return Visit(fault=reason or judge(error).reason)
     finally:
-        await line.close()
+        await connection.close()
 
 
-async def _measure(line: Line) -> float:
+async def _measure(connection: Connection) -> float:
     """Milliseconds that it usually takes to answer."""
     loop = asyncio.get_running_loop()
     taken_s = []
     for _ in range(TIMED):
         began_s = loop.time()
-        await line.ask("PING")
+        await connection.ask("PING")
         taken_s.append(loop.time() - began_s)
     return median(taken_s) * 1000
 
 
 def of_opening(error: Exception) -> Fault:
-    """Whatever goes wrong while a line is opened, there is none."""
+    """Whatever goes wrong while one is opened, there is none."""
     fault = judge(error)
     return fault if fault.extent == "gone" else Fault("gone", UNGREETED)
 
@@ -92,10 +92,10 @@ def no_answer(within_s: float) -> Fault:
     return Fault("gone", f"no answer within {within_s * 1000:.0f} ms")
 
 
-async def _try_out(line: Line, key: str) -> Fault | None:
+async def _try_out(connection: Connection, key: str) -> Fault | None:
     token = key.encode()
     commands = ("PING",), ("SET", key, token, "PX", PROBE_MS), ("GET", key), ("EVAL", "return 1", 0)
-    answers = await line.ask_all(*commands)
+    answers = await connection.ask_all(*commands)
     faults = [judge(answer) for answer in answers if isinstance(answer, Exception)]
     if faults:
         return next((fault for fault in faults if fault.extent == "gone"), Fault("refused", faults[0].reason))

@@ -4,7 +4,7 @@ Every way in which Redis can let a request down, gone, slow, full, read-only, an
 `Absent`, and costs the request at most `redis.budget_ms` altogether. After a failure nobody asks Redis again until a
 probe by the side has found it well. A Redis that refuses writes is still read.
 
-A command that blocks on purpose holds a line of `lines.MOST_LINES` and needs a time of its own (`within_s`).
+A command that blocks on purpose holds one connection of `pool.MOST_OPEN` and needs a time of its own (`within_s`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from redis.exceptions import NoScriptError
 from gateway.absent import Absent
 from gateway.clock import Clock
 from gateway.configuration.settings import Redis as Settings
+from gateway.redis.connection import Ask, Connection, Word
 from gateway.redis.faults import Fault, judge
-from gateway.redis.line import Ask, Line, Word
-from gateway.redis.lines import Lines, connecting
+from gateway.redis.pool import Pool, connecting
 from gateway.redis.probe import no_answer, of_opening, probe
 
 logger = logging.getLogger("voxgate.redis")
@@ -58,7 +58,7 @@ _patience: ContextVar[Patience | None] = ContextVar("patience", default=None)
 
 
 class Store:
-    """A Redis of which any command may fail. Made without connecting; the first call opens the first line."""
+    """A Redis of which any command may fail. Made without connecting; the first call opens the first connection."""
 
     def __init__(self, settings: Settings, environ: Mapping[str, str], clock: Clock) -> None:
         self.prefix = settings.prefix
@@ -69,7 +69,7 @@ class Store:
         self.budget_s = settings.budget_ms / 1000
         self._clock = clock
         self._connect = connecting(settings, environ)
-        self._lines = Lines(self._connect, self._no_line)
+        self._pool = Pool(self._connect, self._not_opened)
         self._waits: set[Wait] = set()  # of all calls that are under way
         self._probing: asyncio.Task[None] | None = None
         # times on the loop's clock: of the last change, of the last recovery, of the last reply
@@ -93,7 +93,7 @@ class Store:
         until_s = loop.time() + CLOSE_S
         while self._waits and loop.time() < until_s:  # noqa: ASYNC110  # an event would cost each call
             await asyncio.sleep(TICK_S)
-        await self._lines.aclose()
+        await self._pool.aclose()
 
     @contextmanager
     def patience(self) -> Iterator[Patience]:
@@ -121,25 +121,25 @@ class Store:
             raise Absent("the request's time for Redis is spent")
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        line: Line | None = None
+        connection: Connection | None = None
         wait = Wait(loop, allowed_s)
         self._waits.add(wait)
         try:
             async with wait.timer:
-                line = await self._lines.take()
+                connection = await self._pool.take()
                 try:
-                    result = await command(line.ask)
+                    result = await command(connection.ask)
                 except BaseException:
-                    await self._lines.discard(line)
+                    await self._pool.discard(connection)
                     raise
-                self._lines.give(line)
+                self._pool.give(connection)
         except Exception as error:
             self.failed += 1
             if not wait.timer.expired():
                 raise self._blame(error, began_s) from error
-            # with little time left, or behind other calls on all lines, it is not Redis that is late; nor when others
-            # heard of it meanwhile: then this reply is a large one, or this process has too much to do
-            late = allowed_s > self.budget_s / 2 and (line or not self._lines.all_open)
+            # with little time left, or behind other calls on all connections, it is not Redis that is late; nor when
+            # others heard of it meanwhile: then this reply is a large one, or this process has too much to do
+            late = allowed_s > self.budget_s / 2 and (connection or not self._pool.all_open)
             if late and self._heard_s <= began_s:
                 self._note(no_answer(allowed_s), began_s)
             raise Absent("no answer in time") from None
@@ -167,7 +167,7 @@ class Store:
             logger.warning("Redis: %s (%s)", fault.reason, str(error)[:TOLD_CHARS])
         return Absent(fault.reason)
 
-    def _no_line(self, error: Exception, began_s: float) -> None:
+    def _not_opened(self, error: Exception, began_s: float) -> None:
         self._note(of_opening(error), began_s)
 
     def _note(self, fault: Fault, began_s: float) -> None:
@@ -199,7 +199,7 @@ class Store:
             self._wait_s = FIRST_PROBE_S
         while self.reason:
             if self.state == "down":
-                await self._lines.drop_free()  # they may be dead without showing it
+                await self._pool.drop_free()  # they may be dead without showing it
             await asyncio.sleep(self._wait_s)
             self._wait_s = min(self._wait_s * 2, LAST_PROBE_S)
             self._become(await self._probe())
@@ -207,11 +207,11 @@ class Store:
         self._probing = None
 
     async def _probe(self) -> Fault | None:
-        line, fault = await probe(self._connect, self.budget_s, self.prefix)
-        if line is not None and not self._lines.open:
-            self._lines.add(line)
-        elif line is not None:
-            await line.close()
+        connection, fault = await probe(self._connect, self.budget_s, self.prefix)
+        if connection is not None and not self._pool.open:
+            self._pool.add(connection)
+        elif connection is not None:
+            await connection.close()
         return fault
 
 

@@ -84,7 +84,7 @@ async def _look(gateway: Gateway, own_files: Any) -> Holdings:
     runtime = gateway.runtime
     limiter, store, fleet = runtime.limiter, runtime.store, runtime.fleet
     tasks = Counter(task.get_coro().__qualname__ for task in asyncio.all_tasks() if task is not asyncio.current_task())  # type: ignore[union-attr]
-    lines = store._lines if store else None
+    pool = store._pool if store else None
     engines = {
         name: (member.row.state, member.state.busy, member.state.queued, member.users, len(member.row.line._between))
         for name, member in fleet.members.items()
@@ -100,11 +100,11 @@ async def _look(gateway: Gateway, own_files: Any) -> Holdings:
         "places": sum(map(len, limiter._own._leases_us.values())),
         "calls by the side": len(limiter._aside),
         "clips being written": len(runtime.cache._writing),
-        "calls to Redis": len(store._waits) + len(lines._waiting) + len(lines._opening) if store and lines else 0,
+        "calls to Redis": len(store._waits) + len(pool._waiting) + len(pool._opening) if store and pool else 0,
         "Redis": store.reason if store else "",
         "tasks": tasks,
-        # lines to Redis stay open, as many as were needed at once
-        "files": len(os.listdir("/proc/self/fd")) - (lines.open if lines else 0) - own_files(),
+        # connections to Redis stay open, as many as were needed at once
+        "files": len(os.listdir("/proc/self/fd")) - (pool.open if pool else 0) - own_files(),
     }
 
 

@@ -112,7 +112,7 @@ class Ring:
 
     def _files(self) -> int:
         """Those of the proxy, and lines of another gateway."""
-        return self.proxy.files + (self._other.runtime.store._lines.open if self._other else 0)  # type: ignore[union-attr]
+        return self.proxy.files + (self._other.runtime.store._pool.open if self._other else 0)  # type: ignore[union-attr]
 
     def recover(self, mend: Callable[[], object]) -> bool:
         """Let whatever goes on by the side come to its end, or to the harm, and end that; False: nothing happened."""

@@ -12,8 +12,8 @@ import pytest
 
 from gateway.absent import Absent
 from gateway.configuration.settings import Redis as Settings
-from gateway.redis.line import Ask, Line
-from gateway.redis.lines import MOST_LINES
+from gateway.redis.connection import Ask, Connection
+from gateway.redis.pool import MOST_OPEN
 from gateway.redis.probe import visit
 from gateway.redis.store import Store
 from gateway.telemetry.logs import REQUEST_ID
@@ -50,7 +50,7 @@ async def test_many_at_once_share_few_connections(shared_redis: RedisServer, mak
     got = await asyncio.gather(*(get(store, f"k{n}") for n in range(300)))
     assert got == [f"v{n}".encode() for n in range(300)]
     with shared_redis.client() as client:
-        assert len(client.client_list()) <= MOST_LINES + 1
+        assert len(client.client_list()) <= MOST_OPEN + 1
 
 
 async def test_a_redis_that_is_not_there_is_down_and_why(make_store: MakeStore, redis_server: RedisServer) -> None:
@@ -202,10 +202,10 @@ async def test_calls_under_way_are_absent_at_once_when_the_gateway_stops(
 ) -> None:
     store = make_store(shared_redis.url)
     await store.start()
-    calls = [store.call(lambda ask: ask("BLPOP", "nothing", 60), within_s=60) for _ in range(MOST_LINES + 4)]
+    calls = [store.call(lambda ask: ask("BLPOP", "nothing", 60), within_s=60) for _ in range(MOST_OPEN + 4)]
     waiting = [asyncio.create_task(call) for call in calls]
     async with asyncio.timeout(20):
-        while not store._lines.all_open:  # noqa: ASYNC110
+        while not store._pool.all_open:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
         await store.aclose()
     assert all(task.done() and isinstance(task.exception(), Absent) for task in waiting)
@@ -218,14 +218,14 @@ async def test_closing_does_not_wait_for_ever_for_a_call_that_does_not_end(
 ) -> None:
     monkeypatch.setattr("gateway.redis.store.CLOSE_S", 0.01)
     store, begun, end = make_store(shared_redis.url), asyncio.Event(), asyncio.Event()
-    discard = store._lines.discard
+    discard = store._pool.discard
 
-    async def hang(line: Line) -> None:
+    async def hang(connection: Connection) -> None:
         begun.set()
         await end.wait()
-        await discard(line)
+        await discard(connection)
 
-    monkeypatch.setattr(store._lines, "discard", hang)
+    monkeypatch.setattr(store._pool, "discard", hang)
     call = asyncio.create_task(store.call(lambda ask: ask("BLPOP", "nothing", 0), 60))
     with shared_redis.client() as client:
         await until(lambda: client.info("clients")["blocked_clients"] == 1)
@@ -422,7 +422,7 @@ async def test_a_server_that_can_do_nothing_now_is_down_and_why(make_store: Make
             await get(store, "k")
         assert store.state == "down"
         assert store.reason.startswith(reason)
-        await over.wait()  # whatever went wrong on a line, it is not used again
+        await over.wait()  # whatever went wrong on a connection, it is not used again
         over.clear()
         assert (await store._probe()).reason == store.reason
         await over.wait()

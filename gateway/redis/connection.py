@@ -26,11 +26,11 @@ _INCOMPLETE: Final = object()
 _pack: Callable[[tuple[Word, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # declared for one word
 
 
-class Line(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """`ask` and `ask_all` raise redis-py's errors. After any error, and after being left amid a call, close it."""
 
-    def __init__(self, connection: AbstractConnection) -> None:
-        self._connection = connection
+    def __init__(self, opened: AbstractConnection) -> None:
+        self._opened = opened
         self._transport: asyncio.Transport | None = None
         self._parser = hiredis.Reader(InvalidResponse, DefaultParser.parse_error, notEnoughData=_INCOMPLETE)
         self._replies: list[Any] = []
@@ -42,11 +42,11 @@ class Line(asyncio.Protocol):
         """Connect and greet within OPEN_S. Raises what redis-py raises, or TimeoutError."""
         try:
             async with asyncio.timeout(OPEN_S):
-                await self._connection.connect()  # type: ignore[no-untyped-call]
-            if await self._connection.can_read():
+                await self._opened.connect()  # type: ignore[no-untyped-call]
+            if await self._opened.can_read():
                 raise InvalidResponse("it says more than it was asked")
-            assert self._connection._writer is not None
-            self._transport = cast(asyncio.Transport, self._connection._writer.transport)
+            assert self._opened._writer is not None
+            self._transport = cast(asyncio.Transport, self._opened._writer.transport)
             self._transport.set_protocol(self)
         except BaseException:
             await self.close()
@@ -62,7 +62,7 @@ class Line(asyncio.Protocol):
         self._lost = True
         if self._transport is not None:
             self._transport.abort()
-        await self._connection.disconnect(nowait=True)
+        await self._opened.disconnect(nowait=True)
 
     async def ask(self, *command: Word) -> Any:
         """The reply to one command."""
@@ -74,9 +74,9 @@ class Line(asyncio.Protocol):
     async def ask_all(self, *commands: tuple[Word, ...]) -> list[Any]:
         """The replies to commands that are sent at once; errors stand among them."""
         if self._answered is not None:
-            raise RuntimeError("one call speaks over one line: send commands one after another, or all at once")
+            raise RuntimeError("one call speaks over one connection: send commands one after another, or all at once")
         if self._lost or self._transport is None:
-            raise ConnectionError("the line is closed")
+            raise ConnectionError("the connection is closed")
         self._answered = asyncio.get_running_loop().create_future()
         self._replies, self._due = [], len(commands)
         try:
