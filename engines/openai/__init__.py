@@ -24,6 +24,7 @@ from engines.remote.exchange import Exchanges
 SOUND = "1"
 #: requests at once that each server is taken to manage, unless engines.yaml says `slots`
 SLOTS_PER_URL = 8
+_LIBRARY = "aiohttp"
 _INSTALL = "scripts/install openai (in a checkout), or: pip install 'voxgate[openai]'"
 
 
@@ -77,8 +78,8 @@ def _is_here(url: str) -> bool:
 
 def missing(instance: Instance, options: OpenAiOptions) -> Missing | None:
     """Looks for the library and the key, and loads neither."""
-    if find_spec("aiohttp") is None:
-        return Missing("not_installed", f"aiohttp not installed: {_INSTALL}")
+    if find_spec(_LIBRARY) is None:
+        return Missing("not_installed", f"{_LIBRARY} not installed: {_INSTALL}")
     if options.key_places is not None:
         try:
             options.key_places.find()

@@ -86,7 +86,7 @@ class Answer:
                 piece = await self._response.content.readany()
         except TimeoutError:
             raise self._silence() from None
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:  # the last: this client was closed meanwhile
             if self._tap is not None:
                 self._note_end(self._tap, "reset", type(error).__name__)
             raise EngineFault("the engine's server broke off amid its answer") from error
@@ -191,7 +191,7 @@ class Client:
                 raise Unavailable(f"the engine's server cannot be reached {within}") from None
             except TimeoutError:
                 raise _late(self._times) from None
-            except (aiohttp.ClientError, OSError) as error:
+            except (aiohttp.ClientError, OSError, RuntimeError) as error:  # the last: this client is closed
                 was_kept = not made and isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
                 if not was_kept or sent == _SENT_AT_MOST:
                     raise _failure(error) from error
@@ -237,4 +237,6 @@ def _failure(error: Exception) -> SpeechError:
         return Unavailable(f"the engine's server cannot be reached{why}")
     if isinstance(error, aiohttp.ServerDisconnectedError | OSError):
         return Unavailable("the engine's server closed the connection without an answer")
+    if isinstance(error, RuntimeError):
+        return Unavailable("the engine was closed")
     return EngineFault("the engine's server gives an answer that is no HTTP")
