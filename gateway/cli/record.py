@@ -31,7 +31,9 @@ SPEND_CHARS = 300
 @click.command()
 @click.argument("name", required=False, default="")
 @click.option(
-    "--cases", default="usual", help="Exchanges to record, with commas between; `usual`: those that cost little; `all`."
+    "--cases",
+    default="usual",
+    help="Exchanges to record, with commas between. `usual`, the default: those that cost little; `all`.",
 )
 @click.option(
     "--list", "only_list", is_flag=True, help="Say what can be recorded and what it costs, and record nothing."
@@ -130,16 +132,11 @@ def _declared(config: Config, name: str) -> Exchanges:
 
 def _chosen(exchanges: Sequence[Exchange], cases: str) -> list[Exchange]:
     """The exchanges asked for, in the order of the kind. Raises ClickException for one that is not there."""
-    if cases == "all":
-        return list(exchanges)
-    if cases == "usual":
-        return [one for one in exchanges if one.usual]
     known = {one.name: one for one in exchanges}
-    names = [name.strip() for name in cases.split(",")]
-    for name in names:
-        if name not in known:
-            raise click.ClickException(f"there is no exchange {name!r}; {near_names(name, known)}")
-    return [one for one in exchanges if one.name in names]
+    names = {name.strip() for name in cases.split(",")}
+    for name in sorted(names - known.keys() - {"all", "usual"}):
+        raise click.ClickException(f"there is no exchange {name!r}; {near_names(name, known)}")
+    return [one for one in exchanges if "all" in names or one.name in names or (one.usual and "usual" in names)]
 
 
 def _require(config: Config, name: str, chosen: Sequence[Exchange], spend: int) -> None:
@@ -149,7 +146,8 @@ def _require(config: Config, name: str, chosen: Sequence[Exchange], spend: int) 
         raise click.ClickException(f"{name} is {missing.state.replace('_', ' ')}: {missing.advice}")
     if chars > spend:
         raise click.ClickException(f"this may be charged as {chars:,} characters: if that is well, say --spend {chars}")
-    click.echo(f"{len(chosen)} exchanges; the account may be charged for up to {chars:,} characters", err=True)
+    count = "1 exchange" if len(chosen) == 1 else f"{len(chosen)} exchanges"
+    click.echo(f"{count}; the account may be charged for up to {chars:,} characters", err=True)
 
 
 def _masks(config: Config, name: str) -> Masks:

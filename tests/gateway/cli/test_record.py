@@ -187,8 +187,8 @@ def test_what_costs_more_than_was_allowed_is_not_begun(run: Run, home: Path, ser
     assert "5,010 characters: if that is well, say --spend 5010" in refused.stderr
     assert server.asked == []
     assert not (home / "far-exchanges.jsonl").exists()
-    allowed = run("far", "--cases", "long,plain", "--spend", "5010")
-    assert (allowed.exit_code, server.asked) == (0, ["plain", "long"]), allowed.output
+    allowed = run("far", "--cases", "long,usual", "--spend", "5010")
+    assert (allowed.exit_code, server.asked) == (0, ["plain", "wrong-key", "long"]), allowed.output
 
 
 def test_what_can_be_recorded_is_listed_without_a_key(run: Run, server: Server, monkeypatch: Any) -> None:
