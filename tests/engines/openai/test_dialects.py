@@ -237,6 +237,7 @@ BROKEN: Mapping[str, faults.Fault] = {
     "empty": faults.empty(),
     "half a sample": faults.half_a_sample(),
     "an error with 200": faults.error_with_200(),
+    "an error as audio": faults.error_as_audio(),
     "a page with 200": faults.page(),
     "a page with 502": faults.page(502),
     "500": faults.failing(500),

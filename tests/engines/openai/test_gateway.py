@@ -21,7 +21,7 @@ TEXT = "one two three"
 #: of that text, as PCM at 24 kHz
 TEXT_BYTES = 17280
 KEY = "sk-stand-in"
-VOICES = "version: 1\ndefault: v\nvoices:\n  v: {languages: [zh, en], engines: {far: %s, spare: tone}}\n"
+VOICES = "version: 1\ndefault: v\nvoices:\n  v: {languages: [zh, en], engines: %s}\n"
 SPARE = "  spare: {kind: tone}\n"
 
 Before = Callable[..., Gateway]
@@ -53,13 +53,14 @@ def before(tmp_path: Path) -> Iterator[Before]:
             count += 1
             named = f", model: {model}" if model else ""
             entry = f"  far: {{kind: openai, preset: {preset}, urls: [{', '.join(urls)}]{named}{more}}}\n"
+            voices = f"{{far: {voice}, spare: tone}}" if spare else f"{{far: {voice}}}"
             use = "[far, spare]" if spare else "[far]"
             gateway = stack.enter_context(
                 running(
                     tmp_path / f"gateway{count}",
                     port=port,
                     engines=f"version: 1\nengines:\n{entry}{SPARE if spare else ''}",
-                    voices=VOICES.replace(", spare: tone", "" if not spare else ", spare: tone") % voice,
+                    voices=VOICES % voices,
                     policies=f"version: 1\nrules:\n  - {{name: all, use: {use}, retries: 0{rule}}}\n",
                 )
             )
@@ -121,6 +122,11 @@ def test_of_two_servers_one_may_die_and_come_back(before: Before, far: Server) -
         assert [count_beeps(answer.content, 24000) for answer in answers] == [4] * 6
         assert {answer.headers["x-voxgate-attempts"] for answer in answers} == {"1"}
         assert gateway.client.get("/readyz").status_code == 200
+        before_s, asked = time.monotonic(), len(far.speeches)
+        far.start()
+        while len(far.speeches) == asked:
+            assert time.monotonic() < before_s + 20, "it is never asked again"
+            ask(gateway, f"again {time.monotonic()}")
 
 
 @pytest.mark.parametrize(
@@ -164,6 +170,29 @@ def test_another_gateway_speaks_and_what_it_asks_knows_the_whole_way(before: Bef
     assert count_beeps(answer.content, 24000) == 3
     assert len(answer.content) == TEXT_BYTES
     assert NAME.findall(far.speech().headers["via"]) == [outer.runtime.name, inner.runtime.name]
+
+
+def test_another_gateway_takes_all_that_can_be_asked_of_this_one(before: Before, far: Server) -> None:
+    inner = before(far.url, rule=", on_interruption: abort")
+    outer = before(f"{inner.url}/v1", preset="voxgate", model="auto", voice="v", rule=", on_interruption: abort")
+    far.then(faults.held(2000))
+    body = {
+        "input": TEXT,
+        "response_format": "pcm",
+        "language": "en",
+        "speed": 2.0,
+        "seed": 7,
+        "instructions": "calmly",
+        "emotion": {"happy": 0.5},
+    }
+    with outer.client.stream("POST", "/v1/speech", json=body) as answer:
+        assert answer.status_code == 200, answer.read()
+        pieces = answer.iter_raw()
+        got = len(next(pieces))
+        assert not far.speech().answered.is_set(), "nothing on the way waits for the end"
+        far.go_on()
+        assert got + sum(map(len, pieces)) == TEXT_BYTES / 2
+    assert far.speech().json["speed"] == 2.0
 
 
 def test_what_the_other_gateway_cannot_do_now_is_told_with_its_time(before: Before, far: Server) -> None:

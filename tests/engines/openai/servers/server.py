@@ -30,7 +30,6 @@ class Server:
         self.port = 0
         self.heard: list[Heard] = []
         self.connections = 0  # made since it began
-        self.open = 0  # of those, still there
         self._faults: list[Fault] = []
         self._always: Fault | None = None
         self._came = threading.Condition()
@@ -102,14 +101,12 @@ class Server:
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gone: asyncio.Event) -> None:
         self.connections += 1
-        self.open += 1
+        number = self.connections
         try:
-            number = self.connections
             while (heard := await read_request(reader, number)) is not None:
                 if not await self._answer(heard, writer, gone):
                     break
         finally:
-            self.open -= 1
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
@@ -132,7 +129,7 @@ class Server:
             leaving.cancel()
         if whole:
             heard.answered.set()
-        elif gone.is_set():
+        elif gone.is_set() or (sending.done() and sending.exception()):
             heard.left.set()
         return whole
 
