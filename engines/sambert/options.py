@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engines.contract import Gender, Options
 from engines.remote.credentials import KeyPlaces
@@ -52,7 +52,7 @@ class SambertOptions(Options):
     workspace: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$")] = Field(
         "", description=f"its ID, for a key that is not of the default one; unset: `{_WORKSPACE_VARIABLES[0]}`"
     )
-    api_key_env: str = Field(
+    api_key_env: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")] = Field(
         "",
         description=f"environment variable with the key; unset, like `api_key_file`: `{KEY_VARIABLE}`, then the file "
         "that `DASHSCOPE_API_KEY_FILE_PATH` names, `~/.dashscope/api_key` and `~/.dashscope/config.toml`",
@@ -82,13 +82,6 @@ class SambertOptions(Options):
     start_s: Annotated[float, Field(gt=0, description="seconds until a task has started")] = 5.0
     first_audio_s: Annotated[float, Field(gt=0, description="seconds from there to the first audio")] = 10.0
     gap_s: Annotated[float, Field(gt=0, description="seconds of silence between two pieces of audio")] = 10.0
-
-    @field_validator("api_key_env")
-    @classmethod
-    def _is_a_name(cls, value: str) -> str:
-        if value and not value.replace("_", "a").isalnum():
-            raise ValueError("must be the name of an environment variable, not the key itself")
-        return value
 
     @model_validator(mode="after")
     def _make_sense_together(self) -> Self:

@@ -71,6 +71,13 @@ def test_the_policy_shown_is_that_of_the_example() -> None:
     Policy.model_validate(example)
 
 
+def test_the_rules_shown_as_shipped_are_the_shipped_ones() -> None:
+    section = PAGE.split("\n## The shipped rules\n", 1)[1]
+    shown = read_yaml(next(content for language, content in blocks(section) if language == "yaml"))
+    shipped = read_yaml((REPOSITORY / "config" / "policies.yaml").read_text(encoding="utf-8"))
+    assert shown == {name: shipped[name] for name in shown}
+
+
 def test_the_board_shown_is_that_of_the_example() -> None:
     shown = next(content for language, content in blocks(PAGE) if language == "json")
     assert json.loads(shown) == json.loads((EXAMPLE / "loaded.json").read_text(encoding="utf-8"))

@@ -128,7 +128,7 @@ def test_a_key_is_not_sent_in_the_clear_to_an_address_of_the_environment(monkeyp
         ({"model": "sambert-zhiqi-v1"}, "model"),
         ({"endpoint": "https://example.org"}, "endpoint"),
         ({"workspace": "a\r\nb"}, "workspace"),
-        ({"api_key_env": "sk-0123"}, "not the key itself"),
+        ({"api_key_env": "sk-0123"}, "api_key_env"),
         ({"api_key_env": "A", "api_key_file": "b"}, "not both"),
         ({"model": "cosyvoice-v3.5-plus"}, "name yours under `voices`"),
         ({"voices": {"mine": {"languages": []}}}, "languages"),
