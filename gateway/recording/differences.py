@@ -41,7 +41,7 @@ def _of(case: Case, known: Known, shapes: dict[str, Shape]) -> Iterator[str]:
             if note["what"] not in known.closes:
                 yield f"closed with {note['what']}, known are {', '.join(sorted(known.closes))}"
         elif note["direction"] == "received" and note["what"] == "head":
-            for name in map(str.lower, note["json"]["headers"]):
+            for name in map(str.lower, _answer(note).get("headers", ())):
                 if name not in known.headers and not _USUAL.fullmatch(name):
                     yield f"header {name} is unknown"
         elif note["direction"] == "received" and note["what"] == "text":
@@ -62,6 +62,12 @@ def _of_message(note: dict[str, Any], known: Known, shapes: dict[str, Shape]) ->
         yield f"message {name or '(without a name)'} is unknown"
 
 
+def _answer(note: dict[str, Any]) -> dict[str, Any]:
+    """The head of an answer; empty where the driver noted something else."""
+    head = note.get("json")
+    return head if isinstance(head, dict) else {}
+
+
 def name_of(message: Any, known: Known) -> str:
     """What the protocol code calls a message; empty where it cannot say."""
     try:
@@ -79,7 +85,7 @@ def summary(case: Case, known: Known) -> str:
     got = [note for note in case.notes if note["direction"] == "received"]
     parts = [
         "stopped" if case.ended is None else f"ended {_told(case.ended)}",
-        *_counted(note["json"]["status"] for note in got if note["what"] == "head"),
+        *_counted(_answer(note).get("status", "?") for note in got if note["what"] == "head"),
         *_counted(name_of(note.get("json"), known) or "?" for note in got if note["what"] == "text"),
         *_frames([note["bytes"] for note in got if note["what"] == "binary"]),
         *_counted(f"closed with {note['what']}" for note in case.notes if note["direction"] == "closed"),

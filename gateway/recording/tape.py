@@ -32,7 +32,7 @@ class Tape:
     """Writes a recording; a `Tap` for the exchange that was begun last. Raises FileExistsError, OSError."""
 
     def __init__(self, path: Path, engine: str, kind: str, masks: Masks) -> None:
-        self._masks = masks
+        self._path, self._masks = path, masks
         self._case = ""
         self._began_s = 0.0
         self._failed: OSError | None = None
@@ -56,6 +56,8 @@ class Tape:
     def note(self, direction: Direction, what: str, data: str | bytes) -> None:
         """As `Tap` says. Audio is kept as its length, its hash and its first bytes."""
         at_ms = round((time.monotonic() - self._began_s) * 1000, 1)
+        if isinstance(data, bytes) and what != "binary":
+            data = data.decode(errors="replace")
         line = {"case": self._case, "at_ms": at_ms, "direction": direction, "what": what}
         self._write(line | (self._bytes(data) if isinstance(data, bytes) else self._text(data)))
 
@@ -85,6 +87,7 @@ class Tape:
             self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._file.flush()
         except OSError as error:
+            error.filename = str(self._path)
             self._failed = error
 
 

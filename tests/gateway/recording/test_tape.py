@@ -1,0 +1,74 @@
+"""Recordings as files: what is kept of each thing that passed, and what can be read of one that was cut off."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engines.remote.exchange import Exchange, Known, Tap
+from gateway.recording.differences import compare, summary
+from gateway.recording.masks import Masks
+from gateway.recording.tape import Tape, read
+
+KNOWN = Known(lambda message: message["event"], {})
+
+
+async def nothing(tap: Tap) -> None: ...
+
+
+EXCHANGE = Exchange("plain", "a short text", nothing)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "recording.jsonl"
+
+
+def test_words_are_kept_as_words_and_audio_as_its_hash(file: Path) -> None:
+    with Tape(file, "far", "talker", Masks({})) as tape:
+        tape.begin(EXCHANGE)
+        tape.note("sent", "text", b'{"text": "\xe4\xbd\xa0"}')
+        tape.note("received", "text", "[")
+        tape.note("received", "binary", bytes(1000))
+        tape.end("", "")
+    sent, said, heard = read(file).cases[0].notes
+    assert sent["json"] == {"text": "你"}
+    assert said["text"] == "["
+    assert (heard["bytes"], heard["first"]) == (1000, bytes(64).hex())
+    assert len(file.read_text()) < 1500
+
+
+def test_what_a_driver_notes_wrongly_does_not_stop_the_comparison(file: Path) -> None:
+    with Tape(file, "far", "talker", Masks({})) as tape:
+        tape.begin(EXCHANGE)
+        tape.note("received", "head", "HTTP/1.1 200 OK")
+        tape.note("received", "text", "12")
+        tape.end("", "")
+    recording = read(file)
+    assert compare(recording, KNOWN) == ["plain: a text that is no JSON: '12'"]
+    assert summary(recording.cases[0], KNOWN) == "ended well; ?; ?"
+
+
+@pytest.fixture
+def little_room() -> Iterator[None]:
+    """No file may become longer than some hundred bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (600, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_told_and_what_was_written_can_be_read(file: Path, little_room: None) -> None:
+    with Tape(file, "far", "talker", Masks({})) as tape:
+        tape.begin(EXCHANGE)
+        for _ in range(10):
+            tape.note("received", "text", "a few words that need some room")
+        with pytest.raises(OSError, match="File too large") as failed:
+            tape.check()
+    assert failed.value.filename == str(file)
+    recording = read(file)
+    assert not recording.whole
+    assert 0 < len(recording.cases[0].notes) < 10
