@@ -60,8 +60,9 @@ class SambertEngine:
                 self._pool = await asyncio.to_thread(self._make_pool)
 
     async def check(self) -> None:
-        """Asks nothing: a handshake every few seconds would be more than most accounts do all day."""
+        """Is there still a key. The service is not asked: that would be a handshake every few seconds, all day."""
         self._started()
+        await asyncio.to_thread(self._key)
 
     async def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
         """Speak; audio comes as the service sends it. Raises Unsupported, InvalidRequest, Unavailable, Throttled,
@@ -130,8 +131,7 @@ class SambertEngine:
         """The key as it is now."""
         try:
             return self._options.key_places().find()
-        except NoKey as error:
-            logger.warning("%s has no key any more: %s", self._instance.name, error)
+        except NoKey:  # where it was looked for is nothing for clients: `missing` tells it as the engine's state
             raise Unavailable("the speech service's key is missing: its operator must look at it") from None
 
     def _headers(self) -> dict[str, str]:
