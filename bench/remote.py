@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -28,6 +28,8 @@ from bench.upstream import SLOWLY
 #: of many streams at the pace of speech
 TIME_AIM_MS, LATER_AIM_MS = 1.5, 5.0
 CONNECTIONS = 16
+#: turns that are not counted
+WARM = 5
 #: what is spoken with, in the order of each turn; added figures are those of the last over the second
 DIRECT, BARE, HTTPX, GATEWAY = "the server itself", "bare, aiohttp", "bare, httpx", "gateway"
 ENGINES = """\
@@ -69,7 +71,7 @@ def measure_remote(folder: Path, count: int) -> list[Figure]:
         for way in ways:
             way.server.pin({load_core if way.name == DIRECT else server_core})
         texts = sentences()
-        figures = _at_one_connection(asyncio.run(_in_turn(ways, texts, count)))
+        figures = asyncio.run(_one_connection(ways, texts, count))
         figures += asyncio.run(_busy(ways, texts, count))
         return figures + asyncio.run(_streams(ways, texts))
 
@@ -90,35 +92,36 @@ def _started(folder: Path, stack: ExitStack) -> list[Way]:
     return ways
 
 
-async def _in_turn(ways: list[Way], texts: Iterator[str], count: int) -> Mapping[str, list[Answer]]:
+async def _one_connection(ways: list[Way], texts: Iterator[str], count: int) -> list[Figure]:
     """Texts never heard before, one at a time, each way once a turn."""
     listeners = {way.name: Listener(way.server.port) for way in ways}
     answers: dict[str, list[Answer]] = {way.name: [] for way in ways}
+    cpu_s: dict[str, float] = {}
     try:
-        for turn in range(count + 5):
+        for turn in range(-WARM, count):
+            if turn == 0:
+                cpu_s = {way.name: way.server.cpu_s() for way in ways}
             for way in ways:
                 answer = await listeners[way.name].ask(way.request(next(texts)))
-                if turn >= 5:  # warm
+                if turn >= 0:
                     answers[way.name].append(answer)
+        cpu_ms = {way.name: 1000 * (way.server.cpu_s() - cpu_s[way.name]) / count for way in ways}
     finally:
         for listener in listeners.values():
             await listener.close()
-    return answers
-
-
-def _at_one_connection(answers: Mapping[str, list[Answer]]) -> list[Figure]:
     group = "A server over HTTP, 100 kB at once, one connection"
     first = {name: statistics.median(1000 * one.first_byte_s for one in some) for name, some in answers.items()}
     last = {name: statistics.median(1000 * one.last_byte_s for one in some) for name, some in answers.items()}
-    figures = [Figure(group, f"first byte, {name}, p50", value, "ms") for name, value in first.items()]
-    figures += [Figure(group, f"last byte, {name}, p50", value, "ms") for name, value in last.items()]
     return [
-        *figures,
+        *(Figure(group, f"first byte, {name}, p50", value, "ms") for name, value in first.items()),
+        *(Figure(group, f"last byte, {name}, p50", value, "ms") for name, value in last.items()),
+        *(Figure(group, f"CPU an answer, {name}", value, "ms") for name, value in cpu_ms.items()),
         Figure(group, "httpx over aiohttp, last byte, p50", last[HTTPX] - last[BARE], "ms"),
         Figure(
             group, "added to the bare application, first byte, p50", first[GATEWAY] - first[BARE], "ms", TIME_AIM_MS
         ),
         Figure(group, "added to the bare application, last byte, p50", last[GATEWAY] - last[BARE], "ms", TIME_AIM_MS),
+        Figure(group, "CPU added to the bare application", cpu_ms[GATEWAY] - cpu_ms[BARE], "ms"),
     ]
 
 
