@@ -95,10 +95,6 @@ class Connection:
         """Has the task come to its good end, so that another one may follow."""
         return self._exchange is not None and self._exchange.finished
 
-    @property
-    def is_open(self) -> bool:
-        return self._socket.state is State.OPEN
-
     async def begin(self, task: Task) -> Started:
         """Send a task off. Raises SpeechError: Lost where the connection was dead before the task had started."""
         exchange = self._exchange = exchange_for(task)
@@ -123,7 +119,7 @@ class Connection:
 
     async def close(self) -> None:
         """Send a close frame, and wait only a moment for its answer: all the audio on the way may stand before it."""
-        self._left = self.is_open and self._exchange is not None and not self._exchange.finished
+        self._left = self._socket.state is State.OPEN and not self.finished
         try:
             await self._socket.close()
         finally:
@@ -150,7 +146,7 @@ class Connection:
         try:
             async with self._wait():
                 frame = await self._socket.recv()
-        except (ConnectionClosed, UnicodeDecodeError) as error:
+        except ConnectionClosed as error:
             raise self._exchange.lost() from error
         if self._tap:
             self._tap.note("received", "text" if isinstance(frame, str) else "binary", frame)

@@ -101,7 +101,7 @@ class Pool:
     def _take(self, headers: Mapping[str, str]) -> Connection | None:
         """The connection that was used last, so that those which are not needed grow old."""
         for connection in reversed(list(self._idle)):
-            if connection.headers == headers and connection.is_open:
+            if connection.headers == headers:
                 self._idle.pop(connection).cancel()
                 return connection
         return None
@@ -109,7 +109,7 @@ class Pool:
     async def _leave(self, connection: Connection) -> None:
         """Keep a connection whose task is finished; close any other."""
         self._speaking.discard(connection)
-        if connection.finished and connection.is_open and not self._closed:
+        if connection.finished and not self._closed:
             timer = asyncio.get_running_loop().call_later(self._times.idle_s, self._expire, connection)
             self._idle[connection] = timer
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from contextlib import aclosing
 
 import pytest
@@ -15,7 +16,19 @@ from engines.sambert.pool import Pool
 from engines.sambert.protocol import Audio, Event, Finished, Sentence, Started, Task
 from engines.sambert.times import Times
 from tests.engines.sambert import speech
-from tests.engines.sambert.scene import COSYVOICE, SAMBERT, TEXT, Hands, fault_of, hear, pcm_of, pool_at, rounds, until
+from tests.engines.sambert.scene import (
+    COSYVOICE,
+    SAMBERT,
+    TEXT,
+    Hands,
+    at_once,
+    fault_of,
+    hear,
+    pcm_of,
+    pool_at,
+    rounds,
+    until,
+)
 from tests.engines.sambert.service import Act, Door, Fault, Point, Service
 
 BOTH = pytest.mark.parametrize("task", [SAMBERT, COSYVOICE], ids=["sambert", "cosyvoice"])
@@ -99,12 +112,17 @@ async def test_a_handshake_that_is_refused(door: Door, kind: type[SpeechError], 
         assert service.tasks == []
 
 
-async def test_a_wrong_key_is_told_without_the_key() -> None:
+async def test_a_wrong_key_is_told_without_the_key(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
     async with Service() as service:
         pool = Pool(service.endpoint, lambda: {"Authorization": "Bearer sk-of-somebody-else"})
         error = await fault_of(pool)
         assert type(error) is Unavailable
         assert "somebody" not in error.message
+        ours = [record.getMessage() for record in caplog.records if record.name != "websockets.server"]
+        assert "somebody" not in "".join(ours)
+            one.getMessage() for one in caplog.records if one.name != "websockets.server"
+        )
         assert "127.0.0.1" not in error.message
         await pool.close()
 
@@ -181,7 +199,7 @@ async def test_silence_is_bounded_at_every_point(task: Task, at: Point, turned_s
         await rounds()
         assert not hearing.done()
         hands.turn(1)
-        error = await hearing
+        error = await at_once(hearing)
         assert type(error) is EngineFault
         assert told in error.message
         await service.until(lambda: service.open == 0)
@@ -194,19 +212,19 @@ async def test_a_handshake_that_is_not_answered_is_bounded() -> None:
         hearing = asyncio.create_task(fault_of(pool))
         await service.until(lambda: bool(service.handshakes))
         hands.turn(TIMES.connect_s)
-        error = await hearing
+        error = await at_once(hearing)
     assert type(error) is Unavailable
     assert "within 5 s" in error.message
 
 
 async def test_the_whole_is_bounded_by_the_text() -> None:
-    times = Times(whole_s=2.0, whole_s_per_char=0.25)
+    times = Times(whole_s=2.0, whole_s_per_char=0.25, gap_s=1000)
     async with Service(usual=Act("silence", "half")) as service, pool_at(service, times) as pool:
         hands, heard = Hands(), list[Event]()
         hearing = asyncio.create_task(fault_of(pool, SAMBERT, heard))
         await until(lambda: bool(pcm_of(heard)))
         hands.turn(2.0 + 0.25 * len(TEXT))
-        assert "not done after 8 s" in (await hearing).message
+        assert "not done after 8 s" in (await at_once(hearing)).message
 
 
 async def test_events_without_audio_do_not_make_it_wait_longer() -> None:
@@ -214,9 +232,12 @@ async def test_events_without_audio_do_not_make_it_wait_longer() -> None:
 
     async def chatter(socket: ServerConnection) -> None:
         task_id = json.loads(await socket.recv())["header"]["task_id"]
-        for event in ("task-started", *["result-generated"] * 9):
-            await socket.send(json.dumps({"header": {"task_id": task_id, "event": event}, "payload": {}}))
+        await socket.send(json.dumps({"header": {"task_id": task_id, "event": "task-started"}, "payload": {}}))
+        for at_ms in range(9):
             await nudges.get()
+            sentence = {"begin_time": at_ms, "words": [{"text": "床", "begin_time": at_ms, "end_time": at_ms + 1}]}
+            header = {"task_id": task_id, "event": "result-generated"}
+            await socket.send(json.dumps({"header": header, "payload": {"output": {"sentence": sentence}}}))
 
     async with serve(chatter, "127.0.0.1", 0, ping_interval=None) as server:
         port = next(iter(server.sockets)).getsockname()[1]
@@ -224,11 +245,12 @@ async def test_events_without_audio_do_not_make_it_wait_longer() -> None:
             hands, heard = Hands(), list[Event]()
             hearing = asyncio.create_task(fault_of(pool, SAMBERT, heard))
             await until(lambda: bool(heard))
-            for _ in range(3):
+            for told in range(1, 3):
                 hands.turn(4.0)
                 nudges.put_nowait(None)
-                await rounds()
-            assert "no audio within 10 s" in (await hearing).message
+                await until(lambda told=told: len(heard) == 1 + told)
+            hands.turn(2.0)
+            assert "no audio within 10 s" in (await at_once(hearing)).message
             for _ in range(9):
                 nudges.put_nowait(None)
 

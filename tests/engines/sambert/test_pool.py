@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 
 import pytest
 
 from engines.errors import EngineFault, Throttled, Unavailable
+from engines.sambert.connection import Connection
 from engines.sambert.faults import Lost
 from engines.sambert.pool import COOL_DOWN_S, LONGEST_COOL_DOWN_S, Pool
 from engines.sambert.protocol import Audio
@@ -80,9 +82,11 @@ async def test_the_connections_that_are_not_needed_grow_old() -> None:
     async with Service() as service, pool_at(service) as pool:
         hands = Hands()
         await asyncio.gather(*(hear(pool) for _ in range(3)))
-        hands.turn(30)
-        await hear(pool)
-        hands.turn(30)
+        for _ in range(2):
+            hands.turn(20)
+            await hear(pool)
+        hands.turn(6)
+        await service.until(lambda: service.open <= 2)
         await service.until(lambda: service.open == 1)
         await hear(pool)
         assert service.accepted == 3
@@ -184,20 +188,21 @@ async def test_starts_over_the_accounts_rate_are_throttled_by_the_service() -> N
 
 async def test_closing_closes_kept_and_speaking_connections_and_lets_nobody_in() -> None:
     async with Service() as service:
-        pool = Pool(service.endpoint, with_key)
-        await hear(pool)
+        hands, pool, broken = Hands(), Pool(service.endpoint, with_key), []
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: broken.append(what))
+        await asyncio.gather(hear(pool), hear(pool))
         service.acts.append(Act("silence", "half"))
         hearing = asyncio.create_task(fault_of(pool))
-        await service.until(lambda: len(service.tasks) == 2 and bool(service.tasks[1].audio_bytes))
-        service.doors.append(Door(fault="silence"))
-        connecting = asyncio.create_task(fault_of(pool))
-        await service.until(lambda: len(service.handshakes) == 2)
+        await service.until(lambda: len(service.tasks) == 3 and bool(service.tasks[2].audio_bytes))
+        assert service.open == 2
         await pool.close()
         await service.until(lambda: service.open == 0)
         assert type(await hearing) is Lost
-        connecting.cancel()
         assert type(await fault_of(pool)) is Unavailable
         await pool.close()
+        hands.turn(50)
+        await rounds()
+        assert broken == []
 
 
 async def test_closing_while_it_connects_begins_no_task() -> None:
@@ -236,4 +241,7 @@ async def test_nothing_is_left_of_many_tasks_that_end_in_many_ways() -> None:
         assert 0 < len(whole) < 60
         await pool.close()
         await service.until(lambda: service.open == 0)
+        del results, whole, hearing, one
+        gc.collect()
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, Connection)]
     assert asyncio.all_tasks() == before
