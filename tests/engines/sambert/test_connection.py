@@ -121,8 +121,6 @@ async def test_a_wrong_key_is_told_without_the_key(caplog: pytest.LogCaptureFixt
         assert "somebody" not in error.message
         ours = [record.getMessage() for record in caplog.records if record.name != "websockets.server"]
         assert "somebody" not in "".join(ours)
-            one.getMessage() for one in caplog.records if one.name != "websockets.server"
-        )
         assert "127.0.0.1" not in error.message
         await pool.close()
 
