@@ -56,8 +56,8 @@ class Way:
     path: str = "/v1/speech"
 
     def request(self, text: str) -> bytes:
-        fields = {"input": text, "response_format": "pcm", "voice": "alloy"}
-        return post(self.path, fields | ({"model": "tts-1"} if self.name != GATEWAY else {"model": "remote"}))
+        model = "remote" if self.name == GATEWAY else "tts-1"
+        return post(self.path, {"input": text, "model": model, "voice": "alloy", "response_format": "pcm"})
 
 
 def measure_remote(folder: Path, count: int) -> list[Figure]:
@@ -70,7 +70,7 @@ def measure_remote(folder: Path, count: int) -> list[Figure]:
         server_core, load_core = cores()
         for way in ways:
             way.server.pin({load_core if way.name == DIRECT else server_core})
-        texts = sentences()
+        texts = (f"{begin}, {text}" for begin in ("Listen", "Wait") for text in sentences())  # one lot is not enough
         figures = asyncio.run(_one_connection(ways, texts, count))
         figures += asyncio.run(_busy(ways, texts, count))
         return figures + asyncio.run(_streams(ways, texts))
