@@ -151,8 +151,9 @@ class OpenAiEngine:
                 self._targets.visited(target)
                 self._told[target] = told
 
-        await asyncio.gather(*map(one, targets))
-        self._describe()
+        if targets:
+            await asyncio.gather(*map(one, targets))
+            self._describe()
         if len(self._absent) == len(self._targets):
             raise mildest(list(self._absent.values()))
 

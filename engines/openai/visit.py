@@ -6,7 +6,6 @@ nothing about speech.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -16,10 +15,10 @@ from engines.openai.dialects import Dialect, Listed
 from engines.openai.discovery import read_models, read_voices
 from engines.openai.faults import judge
 
-#: seconds that a visit may take: less than the gateway gives a check
-WITHIN_S = 4.0
-#: what servers answer at a path where they have no list
-_NO_LIST = frozenset({400, 404, 405, 422, 501})
+#: seconds that each list may take: both together less than the gateway gives a check
+WITHIN_S = 2.0
+#: what servers answer at a path where they have no list, or none for this key
+_NO_LIST = frozenset({400, 403, 404, 405, 422, 501})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +48,6 @@ async def visit(client: Client, url: str, dialect: Dialect, headers: Mapping[str
 
     if not dialect.voices_path and not dialect.models_path:
         await look("/")
-        return Told()
-    voices, models = await asyncio.gather(*(look(path) if path else _nothing() for path in _paths(dialect)))
+    voices = await look(dialect.voices_path) if dialect.voices_path else None
+    models = await look(dialect.models_path) if dialect.models_path else None
     return Told(read_voices(voices, dialect.about_voice) if voices else None, read_models(models) if models else None)
-
-
-def _paths(dialect: Dialect) -> tuple[str, str]:
-    return dialect.voices_path, dialect.models_path
-
-
-async def _nothing() -> None:
-    return None

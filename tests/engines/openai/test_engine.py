@@ -323,8 +323,9 @@ async def test_a_check_asks_nothing_of_a_server_that_has_just_spoken() -> None:
             assert len(server.heard) == heard
 
 
-async def test_a_server_that_lists_nothing_is_there_all_the_same() -> None:
-    nothing = json_reply(404, {"detail": "Not Found"})
+@pytest.mark.parametrize("status", [403, 404, 405, 429])
+async def test_a_server_that_lists_nothing_is_there_all_the_same(status: int) -> None:
+    nothing = json_reply(status, {"detail": "Not Found"})
     with Server(Told(KokoroFastAPI(), voices=nothing, models=nothing)) as server:
         async with speaking(server.url) as engine:
             assert engine.info.voices == ()
