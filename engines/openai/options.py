@@ -35,6 +35,12 @@ def _a_url(text: str) -> str:
     return text.strip().rstrip("/")
 
 
+def _some(urls: tuple[str, ...]) -> tuple[str, ...]:
+    if not urls:
+        raise ValueError("must not be empty: write [http://HOST:PORT/v1]")
+    return urls
+
+
 def _a_path(text: str) -> str:
     if text and not text.startswith("/"):
         raise ValueError("must begin with a slash: it is put behind the URL")
@@ -48,7 +54,7 @@ UrlPath = Annotated[str, AfterValidator(_a_path)]
 class OpenAiOptions(Options):
     """Options of kind `openai` in engines.yaml. What is left out of those after `preset` is as the preset says."""
 
-    urls: Annotated[tuple[Url, ...], Field(min_length=1)] = Field(
+    urls: Annotated[tuple[Url, ...], AfterValidator(_some)] = Field(
         description="of one server, or of several that speak alike; it usually ends in /v1"
     )
     preset: Preset = Field("openai", description="which kind of server it is")
