@@ -21,6 +21,8 @@ PIECE_CHARS = 20_000
 #: Speech this short is none: seconds for each letter, Han character or digit. At twice the speed a letter takes about
 #: 0.03 s and a Han character 0.08 s.
 LEAST_S_PER_CHAR = 0.005
+#: a day, which no task lasts
+LONGEST_MS = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +160,8 @@ class OneShot:
     def _count(self, payload: Mapping[str, object]) -> None:
         """Take the characters charged: the sum so far."""
         characters = _part(payload, "usage").get("characters")
-        if _is_number(characters):
-            self._characters = int(characters)  # type: ignore[call-overload]
+        if isinstance(characters, int) and not isinstance(characters, bool):
+            self._characters = characters
 
     def _tell(self, payload: Mapping[str, object]) -> Sentence | None:
         """The words that are new: a sentence may come again as it grows."""
@@ -204,7 +206,7 @@ class Duplex(OneShot):
 def _object(frame: str) -> Mapping[str, object]:
     try:
         message = json.loads(frame)
-    except ValueError:
+    except (ValueError, RecursionError):
         message = None
     if not isinstance(message, dict) or not isinstance(message.get("header"), dict):
         raise EngineFault("the speech service sent what is not of its protocol: try again")
@@ -219,16 +221,17 @@ def _part(of: Mapping[str, object], name: str) -> Mapping[str, object]:
 
 def _word(told: object) -> Word | None:
     """A word with its times; None where one of them is missing."""
-    if not isinstance(told, dict):
+    if not isinstance(told, dict) or not isinstance(text := told.get("text"), str):
         return None
-    text, begin_ms, end_ms = told.get("text"), told.get("begin_time"), told.get("end_time")
-    if not isinstance(text, str) or not _is_number(begin_ms) or not _is_number(end_ms):
-        return None
-    return Word(text, begin_ms, end_ms)  # type: ignore[arg-type]
+    begin_ms, end_ms = _ms(told.get("begin_time")), _ms(told.get("end_time"))
+    return None if begin_ms is None or end_ms is None else Word(text, begin_ms, end_ms)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _ms(told: object) -> float | None:
+    """A time within a task: JSON may also hold NaN, and numbers of any length."""
+    if isinstance(told, bool) or not isinstance(told, int | float) or not 0 <= told <= LONGEST_MS:
+        return None
+    return float(told)
 
 
 def _speakable(text: str) -> int:

@@ -97,6 +97,7 @@ def test_no_two_tasks_have_the_same_id() -> None:
         ({"output": {}, "usage": {"characters": 6, "images": 0}}, 6),
         ({"output": None, "usage": None}, None),
         ({"usage": {"characters": "6"}}, None),
+        ({"usage": {"characters": float("inf")}}, None),
         ({}, None),
         (None, None),
     ],
@@ -153,6 +154,8 @@ def test_cosyvoice_tells_words_at_a_sentence_end_under_its_index() -> None:
         [word("床", None, 5)],  # type: ignore[arg-type]
         [word(None, 0, 5)],  # type: ignore[arg-type]
         [word("床", True, "5")],  # type: ignore[arg-type]
+        [word("床", float("nan"), float("inf"))],  # type: ignore[arg-type]
+        [word("床", -1, 10**400)],
     ],
 )
 def test_a_word_without_its_times_is_passed_over(words: Any) -> None:
@@ -195,7 +198,10 @@ def test_a_failure_in_the_middle_is_raised() -> None:
     assert not exchange.finished
 
 
-@pytest.mark.parametrize("frame", ["", "{", "[]", "null", '"text"', '{"payload": {}}', '{"header": []}'])
+_STRANGE = ["", "{", "[]", "null", '"text"', '{"payload": {}}', '{"header": []}', "[" * 100_000]
+
+
+@pytest.mark.parametrize("frame", _STRANGE, ids=lambda frame: frame[:20])
 def test_a_frame_that_is_not_of_the_protocol_is_a_fault(frame: str) -> None:
     with pytest.raises(EngineFault, match="not of its protocol"):
         started().receive(frame)
