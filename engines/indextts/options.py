@@ -71,8 +71,8 @@ class IndexTtsOptions(Options):
         int,
         Field(
             ge=0,
-            description="codes after which the first audio of a request is made, each further piece being three times "
-            "as long; 0: segments are made whole, which takes less time altogether",
+            description="codes after which the first audio of a request is made, the next piece being nine times as "
+            "long; 0: segments are made whole, which takes less time altogether",
         ),
     ] = 40
     rows: Annotated[int, Field(ge=1, le=64, description="segments that are decoded as one batch")] = 4

@@ -21,9 +21,11 @@ from engines.indextts.outlet import Outlet
 from engines.indextts.voice import VoiceBundle
 from engines.indextts.voicing import Piece, Voicing
 
-#: all pieces before and a piece itself are so many times as long as all before it: the voice's own mel goes through the
-#: solver with each, so that few long ones cost less than many short ones
-GROWTH = 4
+#: all pieces before and a piece itself are so many times as long as all before it. The voice's own mel goes through the
+#: solver with each, so that few long ones cost less than many short ones: up to 12 seconds are made in two. Where audio
+#: takes longer to make than to hear, whoever began to listen at the first piece waits less altogether for it, though
+#: all of it at once
+GROWTH = 10
 #: of the first piece, the part that must be decoded beyond the end of a piece before that is made: what the last one
 #: has at least, and what each hears of its neighbours
 MARGIN = 0.25
