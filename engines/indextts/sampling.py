@@ -43,9 +43,10 @@ class Vocabulary:
     stop: int
 
     def said_at_first(self) -> npt.NDArray[np.bool_]:
-        """[codes]: which of them the penalty finds in what came before the first one."""
+        """[codes]: which of them the penalty finds in what came before the first one, but for the start code, which is
+        never chosen."""
         said = np.zeros(self.codes, np.bool_)
-        said[[PROMPT_CODE, self.start]] = True
+        said[PROMPT_CODE] = True
         return said
 
 

@@ -59,6 +59,11 @@ def test_it_is_known_whether_the_best_one_was_ended_or_cut_off(limit):
     assert search.stopped == (limit > 2)
 
 
+def test_scores_of_any_size_mean_the_same():
+    codes = _search(_plain(beams=2), 4, language=lambda history: _logs(history) + 5000)
+    assert codes == _search(_plain(beams=2), 4)
+
+
 def test_one_beam_takes_the_likeliest_code_each_time():
     def goes_on(history):
         return _logs(history) - 50 * (np.arange(6) == 5)

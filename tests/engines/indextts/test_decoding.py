@@ -212,6 +212,10 @@ def test_memory_follows_the_sequences(tiny):
     for sequence in (first, *others):
         decoder.drop(sequence)
     assert decoder._cache is None
+    three = Decoder(tiny.gpt, 3)
+    for _ in range(3):
+        three.add(_prefix(tiny, 5), DRAWN, 0)
+    assert three._cache.rows == 3
 
 
 def test_nobody_goes_beyond_the_positions_there_are(tiny):

@@ -64,6 +64,12 @@ def test_what_is_left_is_what_sorting_everything_would_leave(seed, temperature, 
     np.testing.assert_allclose(_spread(scores, sampling, least), _slowly(scores.copy(), sampling, least))
 
 
+def test_what_has_just_the_probability_that_is_left_out_is_left_out():
+    scores = np.array([1.0, 1.0, 2.0]) * np.log(2)  # a quarter, a quarter, a half
+    assert likely(scores, replace(PLAIN, top_p=0.5))[0].tolist() == [2]
+    assert likely(scores, replace(PLAIN, top_p=0.75))[0].tolist() == [1, 2]
+
+
 def test_codes_are_drawn_as_often_as_their_scores_say():
     odds = np.array([0.5, 0.3, 0.2])
     logits = np.full((1, 12), -np.inf)

@@ -388,6 +388,7 @@ def test_a_segment_that_has_no_end_is_said_once_more_in_parts_and_what_follows_c
     listener = play.add("a")
     play.until_idle()
     assert [one.samples for one in listener.chunks] == [3, 4, 5, 4, 20]
+    assert play.count("begin a4") == 1, "they are numbered anew"
     assert listener.ended
     assert listener.error is None
     assert not play.model.running
@@ -413,6 +414,8 @@ def test_what_was_heard_of_a_segment_without_an_end_never_ends_like_a_whole_one(
     play.until_idle()
     assert listener.chunks
     assert isinstance(listener.error, EngineFault)
+    assert "no end" in listener.error.message
+    assert play.count("begin a0") == 1
 
 
 def test_who_wants_it_hears_what_there_is_of_a_segment_without_an_end() -> None:
