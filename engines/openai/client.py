@@ -47,6 +47,10 @@ class Times:
     first_byte_s: float = 30.0  # from the request to the first byte of the body
     gap_s: float = 30.0  # between two pieces of it
 
+    def within(self, seconds: float) -> Times:
+        """For a short question: most of it for the connection, so that who is not there is told from who is silent."""
+        return Times(min(self.connect_s, 0.75 * seconds), seconds, min(self.gap_s, seconds))
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -140,7 +144,6 @@ class Client:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S, socket_factory=_socket)
         self._session = aiohttp.ClientSession(
             connector=connector,
-            timeout=aiohttp.ClientTimeout(total=None, connect=times.connect_s),
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=_AHEAD_BYTES,
         )
@@ -151,15 +154,15 @@ class Client:
 
         Raises Unavailable, DeadlineExceeded and EngineFault; whatever the status is, it is an answer.
         """
-        within_s = question.within_s or self._times.first_byte_s
-        until_s = asyncio.get_running_loop().time() + within_s
+        times = self._times if question.within_s is None else self._times.within(question.within_s)
+        until_s = asyncio.get_running_loop().time() + times.first_byte_s
         if self._tap is not None:
             _note_question(self._tap, question)
-        response = await self._send(question, until_s)
+        response = await self._send(question, until_s, times)
         if self._tap is not None:
             head = {"status": response.status, "headers": dict(response.headers)}
             self._tap.note("received", "head", json.dumps(head))
-        answer = Answer(response, until_s, self._times, self._tap)
+        answer = Answer(response, until_s, times, self._tap)
         try:
             yield answer
         finally:
@@ -169,7 +172,7 @@ class Client:
     async def close(self) -> None:
         await self._session.close()
 
-    async def _send(self, question: Question, until_s: float) -> aiohttp.ClientResponse:
+    async def _send(self, question: Question, until_s: float, times: Times) -> aiohttp.ClientResponse:
         """Send it; once more where a kept connection turns out to have been closed at the same moment."""
         sent = 0
         while True:
@@ -185,12 +188,13 @@ class Client:
                         headers=question.headers,
                         allow_redirects=False,
                         proxy=self._proxy(question.url),
+                        timeout=aiohttp.ClientTimeout(total=None, connect=times.connect_s),
                     )
             except aiohttp.ServerTimeoutError:
-                within = f"within {self._times.connect_s:g} s"
+                within = f"within {times.connect_s:g} s"
                 raise Unavailable(f"the engine's server cannot be reached {within}") from None
             except TimeoutError:
-                raise _late(self._times) from None
+                raise _late(times) from None
             except (aiohttp.ClientError, OSError, RuntimeError) as error:  # the last: this client is closed
                 was_kept = not made and isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
                 if not was_kept or sent == _SENT_AT_MOST:

@@ -6,7 +6,7 @@ Voices: `{"voices": [names]}` (vLLM-Omni), `{"voices": [{"id", "name", …}]}` (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import msgspec
@@ -14,8 +14,8 @@ import msgspec
 from engines.contract import Gender
 from engines.openai.dialects import Listed
 
-#: more are not remembered: a list that long is no list of voices
-LONGEST_LIST = 10_000
+#: entries that are looked at: a longer list is no list of voices
+_LONGEST_LIST = 10_000
 #: top-level members of lists that are no voices
 _ABOUT = frozenset({"object", "error", "detail", "status", "message"})
 
@@ -36,7 +36,7 @@ def read_voices(body: bytes, about: Callable[[str], Listed] | None = None) -> tu
         entries = list(entries)
     if not isinstance(entries, list):
         return None
-    found = {one.name: one for entry in entries[:LONGEST_LIST] if (one := _voice(entry, about))}
+    found = {one.name: one for entry in entries[:_LONGEST_LIST] if (one := _voice(entry, about))}
     return tuple(found.values())
 
 
@@ -46,13 +46,8 @@ def read_models(body: bytes) -> tuple[str, ...] | None:
     entries = told.get("data", told.get("models")) if isinstance(told, dict) else told
     if not isinstance(entries, list):
         return None
-    ids = (entry.get("id") if isinstance(entry, dict) else entry for entry in entries[:LONGEST_LIST])
+    ids = (entry.get("id") if isinstance(entry, dict) else entry for entry in entries[:_LONGEST_LIST])
     return tuple(dict.fromkeys(one for one in ids if isinstance(one, str) and one))
-
-
-def merged(lists: Iterable[tuple[Listed, ...]]) -> tuple[Listed, ...]:
-    """The voices of several servers: each name once."""
-    return tuple({one.name: one for voices in lists for one in voices}.values())
 
 
 def _voice(entry: Any, about: Callable[[str], Listed] | None) -> Listed | None:

@@ -55,7 +55,8 @@ class OpenAiOptions(Options):
     """Options of kind `openai` in engines.yaml. What is left out of those after `preset` is as the preset says."""
 
     urls: Annotated[tuple[Url, ...], AfterValidator(_some)] = Field(
-        description="of one server, or of several that speak alike; it usually ends in /v1"
+        description="of one server, or of several that speak alike; it usually ends in /v1",
+        json_schema_extra={"minItems": 1},
     )
     preset: Preset = Field("openai", description="which kind of server it is")
     api_key_env: str | None = Field(None, description="environment variable that holds the key; unset: none is sent")

@@ -285,6 +285,15 @@ async def test_nobody_there_is_told_at_the_start_and_one_of_several_is_enough() 
             assert await beeps(engine) == 3
 
 
+async def test_a_server_without_tls_is_not_spoken_to_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines.openai.visit, "WITHIN_S", 0.2)
+    with Server(KokoroFastAPI()) as server:
+        async with speaking(server.url.replace("http:", "https:"), start=False) as engine:
+            with pytest.raises(Unavailable, match="cannot be reached"):
+                await engine.start()
+        assert not server.heard
+
+
 async def test_one_that_went_is_noticed_and_so_is_its_return(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines.openai.engine, "VISIT_EVERY_S", 0.0)
     with Server(KokoroFastAPI()) as server:
