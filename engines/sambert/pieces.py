@@ -25,18 +25,17 @@ _PROLOG = re.compile(r"\s*<\?xml[^>]*\?>\s*")
 
 def pieces_of(request: SpeechRequest, most: int = MOST_CHARS) -> list[str]:
     """What is sent for a request, task by task. Raises Unsupported: nothing to say, or a document that is too long."""
-    text = request.text
     if request.markup == "ssml":
-        text = _PROLOG.sub("", text, count=1)
-        if len(_TAG.sub("", text)) > most:
+        document = _PROLOG.sub("", request.text, count=1)
+        words = _TAG.sub("", document)
+        if len(words) > most:
             raise Unsupported(f"this engine takes no SSML with more than {most} characters of text", param="input")
-        pieces = [text]
+        pieces = [document] if _is_speakable(words) else []
     else:
-        pieces = list(cut(text, most))
-    speakable = [piece for piece in pieces if any(map(str.isalnum, _TAG.sub("", piece)))]
-    if not speakable:
+        pieces = [piece for piece in cut(request.text, most) if _is_speakable(piece)]
+    if not pieces:
         raise Unsupported("there is nothing to speak in this text", param="input")
-    return speakable
+    return pieces
 
 
 def cut(text: str, most: int) -> Iterator[str]:
@@ -49,6 +48,10 @@ def cut(text: str, most: int) -> Iterator[str]:
         yield text[:at]
         text = text[at:]
     yield text
+
+
+def _is_speakable(text: str) -> bool:
+    return any(map(str.isalnum, text))
 
 
 def _last_border(text: str, most: int) -> int:
