@@ -121,8 +121,7 @@ def build(root: Path) -> Image:
             copy_context(root / "src")
         elif name == "COPY":
             source, target = rest.split()
-            (root / "src" / target).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / source, root / "src" / target)
+            shutil.copytree(ROOT / source, root / "src" / target)
         elif name == "RUN":
             run_step(rest, image)
         else:
@@ -143,6 +142,19 @@ def test_what_builds_and_tests_is_not_in_the_image(image: Image) -> None:
     (site,) = (image.root / "opt" / "voxgate" / "lib").glob("python3*/site-packages")
     assert (site / "gateway" / "shipped" / "gateway.yaml").is_file()
     assert not [name for name in ("hatchling", "editables", "pytest", "mypy", "tests") if (site / name).exists()]
+
+
+def test_the_image_can_ask_clouds_and_other_speech_servers(image: Image) -> None:
+    said = subprocess.run(
+        [image.root / "opt" / "voxgate" / "bin" / "voxgate", "engines", "list", "--json"],
+        capture_output=True,
+        text=True,
+        cwd="/",
+        env={**image.variables(), "DASHSCOPE_API_KEY": "sk-of-a-test"},
+        timeout=60,
+    )
+    states = {engine["name"]: engine["state"] for engine in json.loads(said.stdout)["engines"]}
+    assert states["sambert"] == "configured"
 
 
 def test_the_last_stage_serves_as_another_user_and_its_health_check_tells(image: Image, tmp_path: Path) -> None:
