@@ -41,7 +41,9 @@ class IndexTtsOptions(Options):
     prompt_s: Annotated[
         float,
         Field(
-            ge=0, description="seconds of the voice's recording, its last ones, that the solver goes on from; 0: all"
+            ge=0,
+            description="seconds that the solver goes on from: the last ones of the voice's recording, and of the "
+            "piece before; 0: all",
         ),
     ] = 3.0
     temperature: Annotated[float, Field(ge=0, le=5, description="of sampling; 0: the likeliest code always")] = 0.8

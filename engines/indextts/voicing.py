@@ -23,7 +23,7 @@ from engines.indextts.voice import VoiceBundle
 
 Array = NDArray[np.float32]
 
-#: seconds of the last piece's mel that the solver is told of
+#: seconds of the last piece's mel that the solver is told of, at most half of all that it is told of
 TAIL_S = 0.5
 
 
@@ -51,7 +51,7 @@ class Acoustics:
     steps: int
     cfg: float
     cfg_until: float = 1.0
-    prompt_frames: int = sys.maxsize  # of the voice's recording, counted from its end
+    prompt_frames: int = sys.maxsize  # that the solver goes on from: a recording's end, and a piece's behind it
 
     def features(self, latents: Array, codes: Sequence[int]) -> Array:
         """latents [n, D] and the codes they belong to -> semantic features [n, C]."""
@@ -64,11 +64,7 @@ class Voicing:
     """One segment's audio. Equal codes, voice, speed and seed give equal audio."""
 
     def __init__(self, acoustics: Acoustics, voice: VoiceBundle, speed: float, seed: int) -> None:
-        self._acoustics, self._speed, self._style = acoustics, speed, voice.style
-        self._prompt, self._prompt_mel = (
-            voice.prompt[-acoustics.prompt_frames :],
-            voice.mel[:, -acoustics.prompt_frames :],
-        )
+        self._acoustics, self._voice, self._speed = acoustics, voice, speed
         self._noise = np.random.default_rng(seed)
         self._vocoder = acoustics.vocoder.speaking()
         self._latents = np.empty((0, acoustics.tables.latent_weight.shape[1]), np.float32)
@@ -105,20 +101,21 @@ class Voicing:
 
     def _solved(self, condition: Array) -> Generator[None, None, Array]:
         """The piece's mel [mels, frames]."""
-        acoustics = self._acoustics
-        known_mel = np.concatenate([self._prompt_mel, self._mel], axis=1)
-        condition_of_all = np.concatenate([self._prompt, self._condition, condition])
+        acoustics, voice = self._acoustics, self._voice
+        since = max(0, voice.mel.shape[1] + self._mel.shape[1] - acoustics.prompt_frames)
+        known_mel = np.concatenate([voice.mel[:, since:], self._mel], axis=1)
+        condition_of_all = np.concatenate([voice.prompt[since:], self._condition, condition])
         noise = np.zeros((len(known_mel), len(condition_of_all)), np.float32)
         noise[:, known_mel.shape[1] :] = self._noise.standard_normal((len(condition), len(known_mel)), np.float32).T
         mel = yield from acoustics.flow.follow(
             condition_of_all,
             known_mel,
-            self._style,
+            voice.style,
             noise,
             acoustics.steps,
             acoustics.cfg,
             acoustics.cfg_until,
         )
-        tail = round(TAIL_S * acoustics.frames_per_s)
+        tail = max(1, min(round(TAIL_S * acoustics.frames_per_s), acoustics.prompt_frames // 2))
         self._condition, self._mel = condition[-tail:], mel[:, -tail:]
         return mel

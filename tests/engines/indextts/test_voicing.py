@@ -117,6 +117,20 @@ def test_of_a_long_recording_the_end_alone_is_gone_on_from(
     assert len(solver.mu) == 10 + frames_of(codes)
 
 
+def test_what_was_said_last_takes_half_of_a_short_prompt_at_most(
+    oracle: Oracle, acoustics: Acoustics, voice: VoiceBundle
+) -> None:
+    codes = oracle.golden("latent")["codes"].shape[1]
+    half = codes // 2
+    solver = Replayed(np.full((voice.mel.shape[0], frames_of(half)), -1, np.float32))
+    shorter = replace(acoustics, flow=solver, prompt_frames=10)  # type: ignore[arg-type]
+    spoken(shorter, voice, oracle, Piece(0, half, 1, last=False), Piece(half, codes, 1, last=True))
+    assert np.array_equal(solver.prompt[:, :5], voice.mel[:, -5:])
+    assert np.array_equal(solver.mu[:5], voice.prompt[-5:])
+    assert (solver.prompt[:, 5:] == -1).all()
+    assert solver.prompt.shape[1] == 10
+
+
 def test_the_seed_is_all_that_chance_depends_on(oracle: Oracle, acoustics: Acoustics, voice: VoiceBundle) -> None:
     codes = oracle.golden("latent")["codes"].shape[1]
     first, again = (spoken(acoustics, voice, oracle, Piece(0, codes, 1, last=True)) for _ in range(2))
