@@ -31,6 +31,7 @@ class Fault:
     wrong: bool = False  # as many bytes, but others
     no_ranges: bool = False  # the whole file, whatever was asked for
     shorter: bool = False  # a file of another size
+    sooner: int = 0  # bytes before the ones asked for, where it begins and ends
     early: bool = False  # chunked, and ended properly, half way
 
 
@@ -217,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
         begin = 0
         asked_range = asked.headers.get("range", "")
         if asked_range and not fault.no_ranges:
-            begin = int(asked_range.removeprefix("bytes=").removesuffix("-"))
+            begin = int(asked_range.removeprefix("bytes=").removesuffix("-")) - fault.sooner
             if begin >= len(content):
                 self._say(416, {}, **{"Content-Range": f"bytes */{len(content)}"})
                 return
@@ -225,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
         if begin:
             self.send_header("Content-Range", f"bytes {begin}-{len(content) - 1}/{len(content)}")
         self.send_header("ETag", state.etag or f'"{hashlib.md5(content).hexdigest()}"')
-        body = content[begin:]
+        body = content[begin : len(content) - fault.sooner]
         if fault.early:
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()

@@ -36,6 +36,24 @@ def test_missing_misshapen_and_surplus_tensors_are_named(tmp_path: Path) -> None
         tensors.finish()
 
 
+def test_of_many_surplus_tensors_five_are_named(tmp_path: Path) -> None:
+    net = {name: np.zeros(1, np.float32) for name in "abcdef"}
+    tensors = Tensors.read(write_pth(tmp_path / "a.pth", net))
+    with pytest.raises(CheckpointError, match="a, b, c, d, e and 1 more;"):
+        tensors.finish()
+    tensors.ignore("a".__eq__)
+    with pytest.raises(CheckpointError, match="b, c, d, e, f;"):
+        tensors.finish()
+
+
+def test_another_file_adds_what_is_lacking_and_changes_nothing(tmp_path: Path) -> None:
+    own = Tensors.read(write_pth(tmp_path / "a.pth", {"a": np.zeros(1, np.float32)}))
+    other = Tensors.read(write_pth(tmp_path / "b.pth", {one: np.ones(1, np.float32) for one in ("x.a", "x.b", "y")}))
+    both = own.completed_by(other, lambda name: name.removeprefix("x.") if name.startswith("x.") else "")
+    assert sorted(both.names()) == ["a", "b"]
+    assert (both.take("a")[0], both.take("b")[0]) == (0, 1)
+
+
 def test_weight_norm_is_multiplied_out(tmp_path: Path) -> None:
     direction, length = (
         np.random.default_rng(1).normal(size=(4, 3, 5)).astype(np.float32),

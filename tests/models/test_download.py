@@ -211,6 +211,12 @@ def test_without_a_digest_a_part_is_gone_on_with_only_under_the_same_etag(
     assert server.ranges("net.bin")[3:] == (["bytes=30000-"] if not etag else ["bytes=30000-", ""])
 
 
+def test_another_part_than_was_asked_for_is_not_taken(fetch: Fetch, server: StandIn) -> None:
+    server.faults["net.bin"] = [Fault(cut_after=100_000), Fault(sooner=10)]
+    assert fetch(ModelScope, "net.bin", undigested=True).read_bytes() == WEIGHTS
+    assert server.ranges("net.bin") == ["", "bytes=100000-", ""]
+
+
 def test_what_is_there_is_known_by_its_digest(server: StandIn, lines: Lines, tmp_path: Path) -> None:
     for hub_type, path in FILES:
         hub = hub_type.of(server.environ())

@@ -113,6 +113,22 @@ def test_all_of_a_model_is_removed_and_nothing_else(store: Store) -> None:
     assert store.remove("duet") == []
 
 
+def test_a_bundle_that_was_only_half_removed_does_not_look_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(store.bundle("duet"))
+
+    def stopped(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("models.store.shutil.rmtree", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            store.remove("duet")
+    assert store.kept() == []
+    for one in store.leftovers():
+        clear_away(one)
+    assert list(store.folder.iterdir()) == []
+
+
 def test_a_link_is_removed_and_not_what_it_leads_to(store: Store, tmp_path: Path) -> None:
     elsewhere = make(tmp_path / "elsewhere")
     store.folder.mkdir()

@@ -86,7 +86,21 @@ async def test_a_caller_who_leaves_does_not_disturb_the_next(path: Path) -> None
             leaving.cancel()
             await asyncio.gather(leaving, return_exceptions=True)
             assert await shelf.first(["b"]) is None
+        assert link._conversation is not None
+        assert link._conversation._waiting == {}
         await link.aclose()
+
+
+async def test_who_waits_when_the_host_goes_is_told_at_once(path: Path) -> None:
+    async def go(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.close()
+
+    link = Link(path)
+    async with await asyncio.start_unix_server(go, path):
+        with pytest.raises(Absent, match="the host is gone"):
+            await link.call("shelf", "first", (["a"],), within_s=20)
+    await link.aclose()
 
 
 async def test_a_failure_of_the_object_is_an_absence_and_the_link_lives_on(path: Path) -> None:

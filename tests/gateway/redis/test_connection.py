@@ -68,6 +68,12 @@ async def test_a_connection_on_which_something_comes_unasked_is_not_usable(
     await until(lambda: not connection.usable)
 
 
+async def test_what_redis_tells_of_itself_is_no_reply(connection: Connection) -> None:
+    connection.data_received(b">2\r\n+invalidate\r\n*1\r\n+k\r\n")
+    assert connection.usable
+    assert await connection.ask("PING") == b"PONG"
+
+
 async def _address(connection: Connection) -> str:
     assert connection._transport is not None
     host, port = connection._transport.get_extra_info("sockname")

@@ -26,6 +26,10 @@ async def get(store: Store, key: str, **how: Any) -> Any:
     return await store.call(lambda ask: ask("GET", key), **how)
 
 
+async def never(ask: Ask) -> None:
+    raise AssertionError("it was asked in vain")
+
+
 async def put(store: Store, key: str, value: str | bytes = "value") -> Any:
     return await store.call(lambda ask: ask("SET", key, value), writes=True)
 
@@ -240,6 +244,30 @@ async def test_closing_does_not_wait_for_ever_for_a_call_that_does_not_end(
         await call
 
 
+async def test_what_fails_says_nothing_of_a_redis_that_has_come_back_since(
+    redis_server: RedisServer, make_store: MakeStore
+) -> None:
+    store, begun, end = make_store(redis_server.url), asyncio.Event(), asyncio.Event()
+
+    async def fails_late(ask: Ask) -> None:
+        begun.set()
+        await end.wait()
+        await ask("PING")
+
+    call = asyncio.create_task(store.call(fails_late, 60))
+    await begun.wait()
+    redis_server.kill()
+    with pytest.raises(Absent):
+        await get(store, "k")
+    assert store.state == "down"
+    redis_server.start()
+    await until(lambda: store.state == "up")
+    end.set()
+    with pytest.raises(Absent):
+        await call
+    assert store.state == "up"
+
+
 async def test_a_full_redis_is_read_and_says_so(make_redis: Callable[..., RedisServer], make_store: MakeStore) -> None:
     server = make_redis("maxmemory-policy noeviction")
     store = make_store(server.url)
@@ -251,6 +279,8 @@ async def test_a_full_redis_is_read_and_says_so(make_redis: Callable[..., RedisS
             await put(store, "k2")
         assert (store.state, store.reason[:5]) == ("up", "full:")
         assert await get(store, "k") == b"v"
+        with pytest.raises(Absent, match="full"):
+            await store.call(never, writes=True)
         client.config_set("maxmemory", 0)
     await until(lambda: not store.reason)
     await put(store, "k2")
