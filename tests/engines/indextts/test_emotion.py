@@ -71,6 +71,8 @@ def test_a_name_is_its_weight_in_the_vector() -> None:
 @pytest.mark.parametrize(("other", "name"), [("fear", "afraid"), ("neutral", "calm")])
 def test_other_names_mean_the_same(other: str, name: str) -> None:
     assert weigh({other: 0.4}) == weigh({name: 0.4})
+    assert weigh({other: 0.4, name: 0.2}) == weigh({name: 0.4}), "the stronger one counts"
+    assert weigh({name: 0.4, other: 0.2}) == weigh({name: 0.4})
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), st.floats(0, 1)))

@@ -19,8 +19,10 @@ from engines.indextts.engine import IndexTtsEngine
 from engines.indextts.length_regulator import frames_of
 from engines.indextts.model import PAUSE_S, IndexTts
 from engines.indextts.sampling import Sampler, Scores
+from engines.indextts.schedule import Schedule
 from engines.indextts.sizes import MelSizes, Sizes
-from engines.indextts.speech import Segment
+from engines.indextts.speech import Segment, Speech
+from engines.indextts.voicing import Piece, Voicing
 from models.bundle import Bundle
 from tests.engines.indextts.home import OPTIONS, add_voice, make_engine, make_home, pcm, say
 from tests.engines.indextts.oracle import Oracle
@@ -96,6 +98,23 @@ async def test_the_first_piece_comes_before_the_rest_is_made_and_all_join_withou
     assert steps[seams - 1].max() <= np.quantile(steps, 0.999)
 
 
+async def test_a_piece_is_made_with_what_is_decoded_beyond_its_end(
+    start: Start, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, beyond = await start(), []
+    speak = Voicing.speak
+
+    def speak_and_tell(voicing: Voicing, piece: Piece, codes: list[int], latents: np.ndarray) -> Any:
+        beyond.append((len(codes) - piece.stop, 0 if piece.last else piece.margin))
+        return speak(voicing, piece, codes, latents)
+
+    monkeypatch.setattr(Voicing, "speak", speak_and_tell)
+    await say(engine, text)
+    assert len(beyond) > 1
+    assert all(found == margin for found, margin in beyond)
+    assert beyond[0][1] > 0
+
+
 async def test_a_segment_made_whole_is_as_long_as_in_pieces(start: Start, text: str) -> None:
     whole, pieces = await say(await start(stream_codes=0), text), await say(await start(), text)
     assert sum(one.samples for one in whole) == sum(one.samples for one in pieces)
@@ -108,7 +127,8 @@ async def test_between_segments_there_is_a_pause_faded_out_and_in(start: Start, 
     silent = np.convolve(heard == 0, np.ones(pause), "valid") == pause
     begin = int(np.argmax(silent))
     assert silent.any()
-    assert np.abs(heard[begin - 3 : begin]).max() < 0.05 * np.abs(heard).max()
+    for edge in (heard[begin - 3 : begin], heard[begin + pause : begin + pause + 3]):
+        assert np.abs(edge).max() < 0.05 * np.abs(heard).max()
     said = frames_of(OPTIONS["max_codes"]) * mel.hop
     assert (len(heard) - said) % (said + pause) == 0
 
@@ -196,6 +216,23 @@ async def test_a_listener_who_leaves_frees_its_row_between_two_codes(start: Star
     await say(engine, text)  # which ends only when the thread has gone on
     assert not decoder.running
     assert decoder.room == engine.info.slots  # as many rows as slots, at least
+
+
+async def test_who_leaves_amid_his_speech_is_forgotten(
+    start: Start, text: str, longer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, left, leave = await start(max_segment_tokens=20, ahead_s=0.1), [], Schedule._leave
+
+    def leave_and_tell(schedule: Schedule, speech: Speech) -> None:
+        left.append(speech.request.text)
+        leave(schedule, speech)
+
+    monkeypatch.setattr(Schedule, "_leave", leave_and_tell)
+    stream = engine.synthesize(SpeechRequest(longer, "zh"))
+    await anext(stream)
+    await stream.aclose()
+    await say(engine, text)
+    assert sorted(left) == sorted([longer, text])
 
 
 async def decoding(engine: IndexTtsEngine) -> Decoder:

@@ -17,6 +17,7 @@ from bench.indextts.design import Design, small
 from engines.contract import NewVoice
 from engines.indextts.engine import IndexTtsEngine
 from engines.indextts.length_regulator import frames_of
+from engines.indextts.model import PAUSE_S
 from engines.indextts.recipe import NAME, ExportOptions
 from engines.indextts.reference import Reference
 from engines.indextts.sizes import Sizes
@@ -78,6 +79,17 @@ async def test_a_model_of_other_sizes_speaks_at_its_own_rate_as_long_as_its_tabl
     assert {one.sample_rate for one in chunks} == {RATE_HZ}
     assert sum(one.samples for one in chunks) == frames_of(codes) * HOP
     assert np.abs(np.frombuffer(pcm(chunks), "<i2")).max() > 0
+
+
+async def test_its_segments_are_apart_by_the_same_time(engine: IndexTtsEngine, home: Path) -> None:
+    short = make_engine(home, max_codes=20, max_segment_tokens=12, first_segment_tokens=0)
+    await short.start()
+    samples = sum(one.samples for one in await say(short, TEXT, "en"))
+    await short.close()
+    said, pause = frames_of(20) * HOP, round(PAUSE_S * RATE_HZ)
+    segments = (samples + pause) // (said + pause)
+    assert segments > 1
+    assert samples == segments * said + (segments - 1) * pause
 
 
 async def test_its_keys_and_values_may_be_kept_in_8_bit(engine: IndexTtsEngine, home: Path) -> None:

@@ -83,6 +83,11 @@ def test_emotion_rows_are_those_of_the_nearest_speakers(voice: VoiceBundle, bund
     np.testing.assert_array_equal(voice.emotion_rows, tables.emotion_vectors[rows])
 
 
+def test_who_sounds_most_alike_is_not_who_is_loudest() -> None:
+    speakers = np.array([[10, 10], [1, 0], [0, 1], [5, 4]], np.float32)
+    assert nearest_rows(np.array([1, 0], np.float32), speakers, (2, 2)).tolist() == [1, 3]
+
+
 def test_recordings_never_mix(bundle: Bundle, voice: VoiceBundle, oracle: Oracle, tmp_path: Path) -> None:
     """What one `Reference` makes of a recording does not depend on those before; a second recording gives the emotion
     and nothing else."""

@@ -301,6 +301,18 @@ def test_who_has_heard_nothing_goes_before_who_has() -> None:
     assert 0 < since.count("voice old1") < 8, "nobody starves either"
 
 
+def test_of_those_who_have_heard_something_nobody_waits_for_ever() -> None:
+    play = Play(Counting(rows=8, slices=40))
+    play.model.lengths = {"first": [4, 4], "second": [4, 4]}
+    listeners = [play.add("first"), play.add("second")]
+    while not all(one.chunks for one in listeners):
+        play.schedule.turn()
+    begun = len(play.model.did)
+    while not listeners[0].ended:
+        play.schedule.turn()
+    assert 5 < play.model.did[begun:].count("voice second1") < 20
+
+
 def test_decoding_for_who_waits_and_audio_of_others_share_the_time() -> None:
     play = Play(Counting(decode_s=1, slice_s=3, slices=40))
     play.model.lengths = {"old": [1], "new": [60]}

@@ -105,6 +105,26 @@ def test_a_piece_goes_on_from_the_mel_before_it(oracle: Oracle, acoustics: Acous
     assert solver.prompt.shape[1] > voice.mel.shape[1]
 
 
+def test_a_piece_is_heard_among_the_codes_around_it(oracle: Oracle, acoustics: Acoustics, voice: VoiceBundle) -> None:
+    heard: list[int] = []
+
+    def regulator(features: np.ndarray, frames: int) -> np.ndarray:
+        heard.append(len(features))
+        return acoustics.regulator(features, frames)
+
+    pieces = Piece(0, 8, 2, last=False), Piece(8, 12, 2, last=False)
+    spoken(replace(acoustics, regulator=regulator), voice, oracle, *pieces)  # type: ignore[arg-type]
+    assert heard == [8 + 2, 2 + 4 + 2]
+
+
+def test_a_last_piece_without_codes_gives_what_the_vocoder_has_left(
+    oracle: Oracle, acoustics: Acoustics, voice: VoiceBundle
+) -> None:
+    codes = oracle.golden("latent")["codes"].shape[1]
+    wave = spoken(acoustics, voice, oracle, Piece(0, codes, 1, last=False), Piece(codes, codes, 1, last=True))
+    assert len(wave) == frames_of(codes) * acoustics.vocoder.samples_per_frame
+
+
 def test_of_a_long_recording_the_end_alone_is_gone_on_from(
     oracle: Oracle, acoustics: Acoustics, voice: VoiceBundle
 ) -> None:

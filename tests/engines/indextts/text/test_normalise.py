@@ -52,6 +52,7 @@ def test_numbers_become_words(said, text, expected):
         ("ni3hao3", "NI3HAO3"),
         ("<重庆|chong2 QING4>有3个", "CHONG2 QING4有三个"),
         ("<啊|A4>3个", "A4三个"),
+        ("<重庆市南岸区|chong2 qing4>有3个", "CHONG2 QING4有三个"),
         ("GPT-5-nano很好", "GPT-五-nano很好"),  # no minus
         ("COVID-19 is a state-of-the-art virus", "COVID-nineteen is a state-of-the-art virus"),
         ("约瑟夫·高登2024年5月来", "约瑟夫-高登二零二四年五月来"),
