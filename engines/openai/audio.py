@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from engines.errors import EngineFault
 from engines.openai.wav import MAGIC, WavStream
-from engines.remote.pcm import WholeSamples
+from engines.remote.pcm import WholeSamples, require_rate
 
 _WAV_TYPES = frozenset({"audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave"})
 #: formats that would have to be decoded
@@ -22,9 +22,13 @@ _ENCODED_TYPES = frozenset(
 _ENCODED_HEADS = (b"ID3", b"OggS", b"fLaC", b"\x1aE\xdf\xa3")
 #: how JSON and pages begin, also under the type of audio: as samples, that would be a loud crack
 _WORDS = re.compile(rb'\s*(\{\s*"[A-Za-z_]|<(!|\?xml|html))', re.IGNORECASE)
+#: an error that a server put behind the audio that it had sent by then: what ends so is not all
+_LAST_WORDS = re.compile(rb'\{\s*"(error|detail)"\s*:.*\}\s*\Z', re.DOTALL)
+_LONGEST_LAST_WORDS_BYTES = 4096
 #: in which servers tell the rate of PCM, beside the type's own `rate=`
 RATE_HEADERS = ("x-sample-rate", "x-audio-sample-rate")
-_RATE = re.compile(r"\brate\s*=\s*\"?(\d{4,6})\b", re.IGNORECASE)
+_RATE = re.compile(r"\brate\s*=\s*\"?([0-9]{4,6})\b", re.IGNORECASE)
+_DIGITS = re.compile(r"[0-9]{1,9}")
 
 
 class ReplyAudio:
@@ -39,10 +43,13 @@ class ReplyAudio:
             raise EngineFault("the engine's server answers with words where audio was asked for")
         if self._type in _ENCODED_TYPES:
             raise EngineFault(f"the engine's server answers with {self._type} where PCM or wav was asked for")
+        if headers.get("content-encoding", "identity").strip().lower() not in ("identity", ""):
+            raise EngineFault("the engine's server compresses its audio unasked: its end could not be told from a cut")
         self._rate_hz = _told_rate(headers) or rate_hz
         self._head = b""  # too little to tell what it is
         self._stream: WavStream | WholeSamples | None = None
         self._heard = False
+        self._last = b""
 
     @property
     def rate_hz(self) -> int:
@@ -60,6 +67,7 @@ class ReplyAudio:
             if len(piece) < len(MAGIC):
                 return b""
             self._stream = self._recognise(piece)
+        self._last = piece
         pcm = self._stream.take(piece)
         self._heard = self._heard or bool(pcm)
         return pcm
@@ -70,6 +78,8 @@ class ReplyAudio:
             self._stream.end()
         if not self._heard:
             raise EngineFault("the engine's server ended its answer without any audio")
+        if _LAST_WORDS.search(self._last[-_LONGEST_LAST_WORDS_BYTES:]):
+            raise EngineFault("the engine's server ended its audio with an error")
 
     def _recognise(self, head: bytes) -> WavStream | WholeSamples:
         if head.startswith(MAGIC):
@@ -84,9 +94,9 @@ class ReplyAudio:
 
 
 def _told_rate(headers: Mapping[str, str]) -> int:
-    """The rate in Hz that the headers tell; 0: none."""
+    """The rate in Hz that the headers tell; 0: none. Raises EngineFault."""
     for name in RATE_HEADERS:
-        if (text := headers.get(name, "").strip()).isdigit():
-            return int(text)
+        if _DIGITS.fullmatch(text := headers.get(name, "").strip()):
+            return require_rate(int(text))
     told = _RATE.search(headers.get("content-type", ""))
-    return int(told[1]) if told else 0
+    return require_rate(int(told[1])) if told else 0

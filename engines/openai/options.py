@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, field_validator
 from engines.contract import Options
 from engines.openai.dialects import PRESETS, Dialect, Format, Listed, Part, Preset, Value
 from engines.remote.credentials import KeyPlaces
+from engines.remote.pcm import HIGHEST_HZ, LOWEST_HZ
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 #: what of the options nobody can hear: everything else is part of a clip's key
@@ -24,6 +25,7 @@ def _a_url(text: str) -> str:
     try:
         parts = urlsplit(text.strip())
         _ = parts.port
+        (parts.hostname or "").encode("idna")
     except ValueError:
         raise ValueError("is no URL: write http://HOST:PORT/v1") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -70,7 +72,7 @@ class OpenAiOptions(Options):
         None, description="base codes of what it speaks; unset: what its voices speak where it tells, else any"
     )
     format: Format | None = Field(None, description="what the server is asked for: pcm, or wav")
-    sample_rate: Annotated[int, Field(ge=8000, le=192_000)] | None = Field(
+    sample_rate: Annotated[int, Field(ge=LOWEST_HZ, le=HIGHEST_HZ)] | None = Field(
         None, description="of PCM, in Hz, where the reply does not tell it"
     )
     max_chars: Annotated[int, Field(ge=1)] | None = Field(None, description="longest text that it takes")

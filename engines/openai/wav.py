@@ -1,17 +1,19 @@
 """Reads a wav file while it comes: what its header says, then its samples. 16 bit mono PCM, and nothing else.
 
 A file whose length was not known when its header was written has 0xFFFFFFFF, or 0, in its place: it goes on to the end
-of the reply. Of a file that says its length, every sample must come. Files behind one another, as servers send that
+of the reply. Of a file that says its length, every sample must come, and no more: what follows is a chunk, or another
+file. Files behind one another, as servers send that
 make one for each sentence, are read as one. Format: RIFF with the chunks `fmt ` and `data` (Microsoft and IBM, 1991),
 and WAVE_FORMAT_EXTENSIBLE (Microsoft, 2001). Knows nothing about HTTP.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 
 from engines.errors import EngineFault
-from engines.remote.pcm import WholeSamples
+from engines.remote.pcm import WholeSamples, require_rate
 
 MAGIC = b"RIFF"
 _PCM, _EXTENSIBLE = 0x0001, 0xFFFE
@@ -20,6 +22,10 @@ _PCM, _EXTENSIBLE = 0x0001, 0xFFFE
 _ENDLESS_BYTES = 0x7FFF0000
 #: another chunk than `data` that is longer (bytes) has no business in a reply
 _LONGEST_CHUNK_BYTES = 1 << 20
+#: what chunks are called; samples that stand where a chunk should be are seldom so
+_NAME = re.compile(rb"[ -~]{4}")
+#: behind a chunk of odd length
+_PAD = b"\0"
 
 
 class WavStream:
@@ -59,6 +65,8 @@ class WavStream:
             raise EngineFault("the server's wav file ends before its audio begins")
         if self._left:
             raise EngineFault(f"the server's wav file lacks its last {self._left} bytes: it was cut short")
+        if self._held not in (b"", _PAD):
+            raise EngineFault("the server's wav file ends inside a chunk: it was cut short")
         self._samples.end()
 
     def _read_head(self) -> bool:
@@ -70,7 +78,7 @@ class WavStream:
         if name == MAGIC:
             if held[8:12] != b"WAVE":
                 raise EngineFault("the server sent a RIFF file that is no wav file")
-            self._held = held[12:]
+            self._begun, self._held = False, held[12:]
             return True
         if name == b"data":
             if not self.rate_hz:
@@ -78,8 +86,9 @@ class WavStream:
             self._begun, self._held = True, held[8:]
             self._left = None if not 0 < length < _ENDLESS_BYTES else length
             return True
-        if length > _LONGEST_CHUNK_BYTES:
-            raise EngineFault("the server's wav file cannot be read: no chunk of it is where one should be")
+        if length > _LONGEST_CHUNK_BYTES or not _NAME.fullmatch(name):
+            where = "goes on behind the end that it tells" if self._begun else "cannot be read"
+            raise EngineFault(f"the server's wav file {where}: no chunk of it is where one should be")
         whole = 8 + length + length % 2
         if len(held) < whole:
             return False
@@ -94,11 +103,11 @@ class WavStream:
         tag, channels, rate_hz, _, _, bits = struct.unpack_from("<HHIIHH", body)
         if tag == _EXTENSIBLE and len(body) >= 26:
             tag = int.from_bytes(body[24:26], "little")
-        if (tag, channels, bits) != (_PCM, 1, 16) or not rate_hz:
+        if (tag, channels, bits) != (_PCM, 1, 16):
             form = "PCM" if tag == _PCM else f"samples of format {tag}"
             raise EngineFault(
                 f"the server's wav file has {bits} bit {form} in {channels} channels, not 16 bit mono PCM"
             )
         if self.rate_hz not in (0, rate_hz):
             raise EngineFault(f"the server's sample rate changes within a reply: {self.rate_hz} Hz, then {rate_hz} Hz")
-        self.rate_hz = rate_hz
+        self.rate_hz = require_rate(rate_hz)

@@ -6,6 +6,15 @@ from engines.errors import EngineFault
 
 #: signed 16 bit, mono
 SAMPLE_BYTES = 2
+#: rates (Hz) that speech has: another one is a mistake, and to make ours of one of a few Hz would take all memory
+LOWEST_HZ, HIGHEST_HZ = 8000, 192_000
+
+
+def require_rate(rate_hz: int) -> int:
+    """The rate that a server tells. Raises EngineFault where no speech has it."""
+    if not LOWEST_HZ <= rate_hz <= HIGHEST_HZ:
+        raise EngineFault(f"the server tells a sample rate of {rate_hz} Hz, which no speech has")
+    return rate_hz
 
 
 class WholeSamples:

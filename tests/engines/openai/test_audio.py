@@ -36,7 +36,7 @@ def test_a_rate_that_the_reply_tells_is_believed(content_type: str, headers: dic
     assert read(content_type, PCM, **headers) == (PCM, 16000)
 
 
-@pytest.mark.parametrize("rate", ["", "many", "-1", "16000.5"])
+@pytest.mark.parametrize("rate", ["", "many", "-1", "16000.5", "\u00b2", "9" * 5000])
 def test_what_is_no_rate_is_not(rate: str) -> None:
     assert read("audio/pcm", PCM, x_sample_rate=rate) == (PCM, 24000)
 
@@ -68,6 +68,32 @@ def test_a_wav_file_is_read_as_one_whatever_was_asked_for(content_type: str) -> 
 def test_what_is_no_speech_is_never_taken_for_it(content_type: str, body: bytes) -> None:
     with pytest.raises(EngineFault):
         read(content_type, body)
+
+
+@pytest.mark.parametrize("content_type", ["audio/pcm", "audio/wav"])
+def test_audio_that_ends_with_an_error_is_not_all(content_type: str) -> None:
+    head = wav_header(24000, None) if content_type == "audio/wav" else b""
+    with pytest.raises(EngineFault, match="ended its audio with an error"):
+        read(content_type, head + PCM, PCM + b'{"error": {"message": "no memory"}}\n')
+    words = b'{"error": "of samples"}   '
+    assert read(content_type, head + words + PCM if head else PCM + words + PCM)[1] == 24000
+
+
+@pytest.mark.parametrize(
+    "headers", [{"x_sample_rate": "1"}, {"x_sample_rate": "400000"}, {"x_audio_sample_rate": "0"}, {"type": "9000000"}]
+)
+def test_a_rate_that_no_speech_has_is_a_fault(headers: dict[str, str]) -> None:
+    content_type = "audio/pcm; rate=999999" if "type" in headers else "audio/pcm"
+    with pytest.raises(EngineFault, match="which no speech has"):
+        read(content_type, PCM, **headers)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip"])
+def test_audio_that_was_compressed_unasked_is_not_taken(encoding: str) -> None:
+    """What decompresses it takes a cut for its end."""
+    with pytest.raises(EngineFault, match="compresses"):
+        read("audio/pcm", PCM, content_encoding=encoding)
+    assert read("audio/pcm", PCM, content_encoding="identity") == (PCM, 24000)
 
 
 def test_speech_may_begin_with_anything_that_is_no_word() -> None:

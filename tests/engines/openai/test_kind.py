@@ -69,6 +69,7 @@ def test_a_missing_key_is_a_state_and_none_is_needed_unless_one_is_named(
         ({"urls": []}, "must not be empty"),
         ({"urls": ["10.0.0.5:8000"]}, "no URL"),
         ({"urls": ["ws://10.0.0.5/v1"]}, "no URL"),
+        ({"urls": ["http://gpu..box/v1"]}, "no URL"),
         ({"urls": ["http://10.0.0.5:notaport/v1"]}, "no URL"),
         ({"urls": ["http://user:pass@10.0.0.5/v1"]}, "api_key_env"),
         ({"urls": ["http://10.0.0.5/v1?key=1"]}, "must end with a path"),

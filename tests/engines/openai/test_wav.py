@@ -77,6 +77,21 @@ def test_a_file_that_is_shorter_than_it_says_was_cut(missing: int) -> None:
         read(wav()[:-missing])
 
 
+@pytest.mark.parametrize(
+    "more", [PCM, bytes(400), b"\x03\x00\xfe\xff" * 100, b"\x01\x00", chunk(b"LIST", b"INFO")[:-1]]
+)
+def test_a_file_that_goes_on_behind_the_end_that_it_tells_is_not_taken_for_whole(more: bytes) -> None:
+    """Else whatever a server speaks behind the length of its first sentence would be lost in silence."""
+    with pytest.raises(EngineFault, match=r"goes on behind|cut short"):
+        read(wav() + more)
+
+
+@pytest.mark.parametrize("left", [2, 12, 36, 43, 44])
+def test_a_second_file_that_was_cut_is_not_taken_for_the_end_of_the_first(left: int) -> None:
+    with pytest.raises(EngineFault, match=r"before its audio|cut short"):
+        read(wav() + wav()[:left])
+
+
 @pytest.mark.parametrize("left", [4, 11, 12, 35, 43])
 def test_a_file_that_ends_in_its_header_has_no_audio(left: int) -> None:
     with pytest.raises(EngineFault, match="before its audio"):
@@ -89,6 +104,8 @@ def test_a_file_that_ends_in_its_header_has_no_audio(left: int) -> None:
         (wav(channels=2), "2 channels"),
         (wav(width=1), "8 bit PCM"),
         (wav()[:20] + struct.pack("<H", 3) + wav()[22:], "format 3"),
+        (wav(rate_hz=1), "1 Hz, which no speech has"),
+        (wav(rate_hz=4_000_000), "4000000 Hz"),
         (wav(rate_hz=16000) + wav(), "16000 Hz, then 22050 Hz"),
         (b"RIFF\x00\x00\x00\x00AVI " + wav()[12:], "no wav file"),
         (wav()[:12] + wav()[36:], "before it says"),
