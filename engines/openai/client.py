@@ -30,10 +30,11 @@ KEPT_S = 4.0
 _AHEAD_BYTES, _LONGEST_ANSWER_BYTES = 1 << 16, 4 << 20
 
 #: what the types of bodies begin with that are words
-_TEXT = re.compile(
-    r"application/([\w.-]+\+)?json|text/"
-)  #: times that one request is sent, so that a server which dies of it does so twice at most
+_TEXT = re.compile(r"application/([\w.-]+\+)?json|text/")
+#: times that one request is sent, so that a server which dies of it does so twice at most
 _SENT_AT_MOST = 2
+#: seconds for what a server says beside a status that is no success: the status says the most
+_COMPLAINT_S = 2.0
 
 #: holds something once the request of this context has had a connection made for it
 _made: ContextVar[list[int]] = ContextVar("connections made for this request")
@@ -71,13 +72,11 @@ class Answer:
         self._begun = self._noted = False
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers  # by names in any case
+        chunked = "chunked" in response.headers.get("transfer-encoding", "").lower()
+        #: there is neither a length nor are there chunks, so that a cut looks like the end
+        self.ends_by_closing = response.content_length is None and not chunked
         is_text = tap is not None and _TEXT.match(response.headers.get("content-type", ""))
         self._words: list[bytes] | None = [] if is_text else None  # of the body so far, for the tap
-
-    @property
-    def ends_by_closing(self) -> bool:
-        """Is there neither a length nor chunks, so that a cut looks like the end."""
-        return self._response.content_length is None and "transfer-encoding" not in self.headers
 
     async def read(self) -> bytes:
         """What has come of the body since the last call; waits for some. Empty: that was all of it.
@@ -100,13 +99,28 @@ class Answer:
         return piece
 
     async def whole(self) -> bytes:
-        """All of a body that is not audio. Raises as `read`, and EngineFault where it is too long."""
-        found = b""
-        while piece := await self.read():
-            found += piece
-            if len(found) > _LONGEST_ANSWER_BYTES:
-                raise EngineFault("the engine's server answers at a length that cannot be right")
-        return found
+        """All of a body that is not audio, within the time of a first byte.
+
+        Raises as `read`, and EngineFault where it is too long.
+        """
+        found = bytearray()
+        try:
+            async with asyncio.timeout_at(self._until_s):
+                while piece := await self.read():
+                    found += piece
+                    if len(found) > _LONGEST_ANSWER_BYTES:
+                        raise EngineFault("the engine's server answers at a length that cannot be right")
+        except TimeoutError:
+            raise _late(self._times) from None
+        return bytes(found)
+
+    async def complaint(self) -> bytes:
+        """What an answer says that is no success; empty where it cannot be read to its end soon."""
+        self._until_s = min(self._until_s, asyncio.get_running_loop().time() + _COMPLAINT_S)
+        try:
+            return await self.whole()
+        except SpeechError:
+            return b""
 
     def leave(self) -> None:
         """Its listener goes."""
@@ -195,7 +209,7 @@ class Client:
                 raise Unavailable(f"the engine's server cannot be reached {within}") from None
             except TimeoutError:
                 raise _late(times) from None
-            except (aiohttp.ClientError, OSError, RuntimeError) as error:  # the last: this client is closed
+            except (aiohttp.ClientError, OSError, RuntimeError, ValueError) as error:  # RuntimeError: this is closed
                 was_kept = not made and isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
                 if not was_kept or sent == _SENT_AT_MOST:
                     raise _failure(error) from error
@@ -239,6 +253,8 @@ def _failure(error: Exception) -> SpeechError:
         number = error.os_error.errno
         why = f": {os.strerror(number).lower()}" if number else ""
         return Unavailable(f"the engine's server cannot be reached{why}")
+    if isinstance(error, ValueError):
+        return Unavailable("the engine's server cannot be reached: its address, or the proxy's, is no URL")
     if isinstance(error, aiohttp.ServerDisconnectedError | OSError):
         return Unavailable("the engine's server closed the connection without an answer")
     if isinstance(error, RuntimeError):

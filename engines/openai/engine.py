@@ -118,16 +118,14 @@ class OpenAiEngine:
             raise Unavailable("the engine is not started")
         async with self._client.ask(Question("POST", target.url + self._dialect.path, headers, body)) as answer:
             if answer.status != 200:
-                raise judge(answer.status, answer.headers, await answer.whole(), self._key)
-            audio, heard = ReplyAudio(answer.headers, self._dialect.rate_hz), False
+                raise judge(answer.status, answer.headers, await answer.complaint(), self._key)
+            audio = ReplyAudio(answer.headers, self._dialect.rate_hz)
             while piece := await answer.read():
                 if not (pcm := audio.take(piece)):
                     continue
-                if not heard:
-                    heard = True
-                    if answer.ends_by_closing and not audio.tells_its_end:
-                        raise EngineFault("the end of the answer of the engine's server could not be told from a cut")
-                    self._hear_rate(audio.rate_hz)
+                if answer.ends_by_closing and not audio.tells_its_end:
+                    raise EngineFault("the end of the answer of the engine's server could not be told from a cut")
+                self._hear_rate(audio.rate_hz)
                 yield AudioChunk(pcm, audio.rate_hz)
             audio.end()
 
@@ -142,7 +140,8 @@ class OpenAiEngine:
 
         async def one(target: Target) -> None:
             try:
-                told = await visit(client, target.url, self._dialect, headers, self._key)
+                before = self._told.get(target, Told())
+                told = await visit(client, target.url, self._dialect, headers, self._key, before)
             except SpeechError as error:
                 self._absent[target] = error
                 self._blame(target, error)

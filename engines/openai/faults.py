@@ -118,7 +118,7 @@ def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
         except ValueError:
             try:
                 seconds = parsedate_to_datetime(text).timestamp() - now_s
-            except ValueError:
+            except (ValueError, OverflowError):
                 continue
         if not math.isnan(seconds):
             return min(max(seconds, 0.1), LONGEST_RETRY_S)

@@ -6,8 +6,10 @@ nothing about speech.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from engines.errors import DeadlineExceeded, Throttled
 from engines.openai.client import Client, Question
@@ -20,6 +22,8 @@ WITHIN_S = 2.0
 #: what servers answer at a path where they have no list, or none for this key
 _NO_LIST = frozenset({400, 403, 404, 405, 422, 501})
 
+Names = TypeVar("Names")
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -29,25 +33,30 @@ class Told:
     models: tuple[str, ...] | None = None
 
 
-async def visit(client: Client, url: str, dialect: Dialect, headers: Mapping[str, str], key: str) -> Told:
-    """See what is there. Raises Unavailable and EngineFault where nobody could be spoken to."""
+async def visit(client: Client, url: str, dialect: Dialect, headers: Mapping[str, str], key: str, before: Told) -> Told:
+    """See what is there. Raises Unavailable and EngineFault where nobody could be spoken to.
 
-    async def look(path: str) -> bytes | None:
-        """The list at a path; None where there is none, or no answer."""
+    What it listed `before` is kept where it has no time to tell it now.
+    """
+
+    async def look(path: str, read: Callable[[bytes], Names | None], known: Names | None) -> Names | None:
+        """The list at a path, as `read` makes it of the answer; None where there is none."""
+        if not path:
+            return None
         try:
             async with client.ask(Question("GET", url + path, headers, within_s=WITHIN_S)) as answer:
-                body = await answer.whole()
+                if answer.status == 200:
+                    return read(await answer.whole())
+                error = judge(answer.status, answer.headers, await answer.complaint(), key)
         except DeadlineExceeded:
-            return None
-        if answer.status == 200:
-            return body
-        error = judge(answer.status, answer.headers, body, key)
-        if answer.status in _NO_LIST or isinstance(error, Throttled):
+            return known
+        if isinstance(error, Throttled):
+            return known
+        if answer.status in _NO_LIST:
             return None
         raise error
 
     if not dialect.voices_path and not dialect.models_path:
-        await look("/")
-    voices = await look(dialect.voices_path) if dialect.voices_path else None
-    models = await look(dialect.models_path) if dialect.models_path else None
-    return Told(read_voices(voices, dialect.about_voice) if voices else None, read_models(models) if models else None)
+        await look("/", lambda _: (), None)
+    voices = await look(dialect.voices_path, partial(read_voices, about=dialect.about_voice), before.voices)
+    return Told(voices, await look(dialect.models_path, read_models, before.models))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import engines.openai.client
 import engines.openai.engine
 import engines.openai.visit
 from engines.contract import Engine, Instance, SpeechRequest
@@ -206,8 +207,70 @@ async def test_a_body_whose_end_cannot_be_told_from_a_cut_is_not_believed() -> N
             server.then(until_closed(b"content-type: audio/pcm", whole=False))
             with pytest.raises(EngineFault, match="told from a cut"):
                 await beeps(engine)
+            for coding in (b"gzip", b"identity"):  # neither says where it ends, as chunks do
+                server.then(until_closed(b"transfer-encoding: " + coding, whole=False))
+                with pytest.raises(EngineFault, match="told from a cut"):
+                    await beeps(engine)
             server.then(until_closed(b"content-type: audio/wav", whole=True))
             assert await beeps(engine) == 3, "a wav file says how long it is"
+
+
+async def test_of_several_files_that_end_with_the_connection_each_must_tell_its_length() -> None:
+    def fault(reply: Reply, dialect: Dialect) -> Reply:
+        files = wav(reply.body, dialect.rate_hz, len(reply.body)) + wav(reply.body[:2000], dialect.rate_hz)
+        return Reply(raw=b"HTTP/1.1 200 OK\r\ncontent-type: audio/wav\r\n\r\n" + files)
+
+    with Server(KokoroFastAPI()) as server:
+        async with speaking(server.url) as engine:
+            server.then(fault)
+            with pytest.raises(EngineFault, match="told from a cut"):
+                await beeps(engine)
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b" " * 30], ids=["nothing", "a beginning", "and no end"])
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_status_counts_however_little_of_what_is_said_beside_it_comes(
+    monkeypatch: pytest.MonkeyPatch, body: bytes, ends: bool
+) -> None:
+    monkeypatch.setattr(engines.openai.client, "_COMPLAINT_S", 0.1)
+
+    def fault(reply: Reply, dialect: Dialect) -> Reply:
+        said = Reply(bytes(500), "application/json", 429, {"retry-after": "7"}, sized=True)
+        return replace(said, stops_at=len(body)) if ends else replace(said, held_at=len(body))
+
+    with Server(KokoroFastAPI()) as server:
+        async with speaking(server.url) as engine:
+            server.then(fault)
+            with pytest.raises(Throttled) as caught:
+                await beeps(engine)
+    assert caught.value.retry_after_s == 7
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"429 Too Many Requests"])
+async def test_what_is_no_audio_is_given_up_however_steadily_it_comes(
+    monkeypatch: pytest.MonkeyPatch, status: bytes
+) -> None:
+    monkeypatch.setattr(engines.openai.visit, "WITHIN_S", 0.2)
+    monkeypatch.setattr(engines.openai.client, "_COMPLAINT_S", 0.2)
+
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n" % status)
+        with suppress(ConnectionError):
+            while not reader.at_eof():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.01)
+        writer.close()
+        left.set()
+
+    left = asyncio.Event()
+    server = await asyncio.start_server(trickle, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    async with server, asyncio.timeout(20):
+        async with speaking(url, models_path="") as engine:
+            assert engine.info.voices == ()
+        await left.wait()
 
 
 async def test_a_proxy_of_the_environment_is_used_but_for_those_that_it_leaves_out(
@@ -321,6 +384,25 @@ async def test_voices_that_come_and_go_are_known_after_the_next_check(monkeypatc
             told.lists["voices"] = json_reply(500, {})
             with pytest.raises(EngineFault):
                 await engine.check()
+
+
+@pytest.mark.parametrize("now", [Reply(held_at=-1), json_reply(429, {}, retry_after="1")], ids=["silent", "throttled"])
+async def test_what_a_server_listed_is_not_forgotten_while_it_has_no_time_to_list_it(
+    monkeypatch: pytest.MonkeyPatch, now: Reply
+) -> None:
+    """Else its voices, its only model and the keys of all clips would change whenever it is busy."""
+    monkeypatch.setattr(engines.openai.engine, "VISIT_EVERY_S", 0.0)
+    monkeypatch.setattr(engines.openai.visit, "WITHIN_S", 0.2)
+    told = Told(KokoroFastAPI(), voices={"voices": ["af_bella"]}, models={"data": [{"id": "only"}]})
+    with Server(told) as server:
+        async with speaking(server.url) as engine:
+            before = engine.info
+            told.lists = {"voices": now, "models": now}
+            await engine.check()
+            assert engine.info == before
+            told.lists = {"voices": json_reply(404, {}), "models": json_reply(404, {})}
+            await engine.check()
+            assert engine.info.voices == ()
 
 
 async def test_a_check_asks_nothing_of_a_server_that_has_just_spoken() -> None:

@@ -101,6 +101,8 @@ def test_one_that_is_throttled_and_does_not_say_for_how_long_is_left_alone_for_s
         ({"retry-after": "soon"}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "-5"}, 0.1),
+        ({"retry-after": "9" * 5000}, 600.0),
+        ({"retry-after": "Mon, 01 Jan 2030 00:00:00 +99999999999999999"}, None),
     ],
 )
 def test_a_time_to_come_back_is_read_as_http_has_it(headers: dict[str, str], seconds: float | None) -> None:
