@@ -232,7 +232,7 @@ async def test_who_leaves_amid_his_speech_is_forgotten(
     await anext(stream)
     await stream.aclose()
     await say(engine, text)
-    assert sorted(left) == sorted([longer, text])
+    assert longer in left
 
 
 async def decoding(engine: IndexTtsEngine) -> Decoder:
