@@ -201,10 +201,10 @@ class Failover:
 
     def _may_retry(self, loss: Loss, tries: int) -> bool:
         """The same engine once more: on another connection, and only while it has given no audio."""
-        may = (
-            loss.error.retry_same and loss.error.retry_after_s is None
-        )  # else it said that it will not be back so soon
-        return may and not loss.attempt.audio_s and tries <= self.plan.terms.retries
+        error = loss.error
+        if not error.retry_same or error.retry_after_s is not None:  # it said that it will not be back so soon
+            return False
+        return not loss.attempt.audio_s and tries <= self.plan.terms.retries
 
     async def _last_returns(self, loss: Loss) -> bool:
         """An engine that died and is being started again is worth waiting for when there is no other: once."""
