@@ -54,6 +54,7 @@ def missing(instance: Instance, options: SambertOptions) -> Missing | None:
     """Looks for a key first: who has none need not install anything."""
     try:
         options.service_url()
+        options.headers()
         key = options.key_places().find()
     except ValueError as error:
         return Missing("not_configured", str(error))

@@ -100,7 +100,7 @@ class SambertEngine:
 
         options = self._options
         try:
-            endpoint = options.service_url()
+            endpoint, _ = options.service_url(), options.headers()
         except ValueError as error:
             raise Unavailable(str(error)) from None
         times = Times(options.connect_s, options.start_s, options.first_audio_s, options.gap_s)

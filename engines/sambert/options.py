@@ -6,9 +6,12 @@ The variables and files are those of Alibaba's own SDK, dashscope 1.x and 2.0.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -26,7 +29,7 @@ COSYVOICE_HZ = 24000
 _HOME = Path("~/.dashscope")
 _WORKSPACE_VARIABLES = ("DASHSCOPE_WORKSPACE", "DASHSCOPE_WORKSPACE_ID")
 _ENDPOINT_VARIABLE = "DASHSCOPE_WEBSOCKET_BASE_URL"
-_LOOPBACK = ("ws://127.0.0.1", "ws://localhost", "ws://[::1]")
+_WORKSPACE_ID = r"[A-Za-z0-9_-]*"
 
 
 class NamedVoice(BaseModel):
@@ -49,7 +52,7 @@ class SambertOptions(Options):
     endpoint: Annotated[str, Field(pattern=r"^(wss?://\S+)?$")] = Field(
         "", description=f"unset: `{_ENDPOINT_VARIABLE}`, or `{ENDPOINT}`"
     )
-    workspace: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]*$")] = Field(
+    workspace: Annotated[str, Field(pattern=f"^{_WORKSPACE_ID}$")] = Field(
         "", description=f"its ID, for a key that is not of the default one; unset: `{_WORKSPACE_VARIABLES[0]}`"
     )
     api_key_env: Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")] = Field(
@@ -129,17 +132,32 @@ class SambertOptions(Options):
         if self.endpoint:
             return self.endpoint  # `voxgate check` has looked at it
         url = environ.get(_ENDPOINT_VARIABLE, "").strip() or ENDPOINT
-        if not url.startswith(("wss://", *_LOOPBACK)):
-            raise ValueError(f"{_ENDPOINT_VARIABLE} must begin with wss://")
+        if not _may_have_a_key(url):
+            raise ValueError(f"{_ENDPOINT_VARIABLE} must be the URL of a host and begin with wss://")
         return url
 
     def headers(self, environ: Mapping[str, str] | None = None) -> dict[str, str]:
-        """What is said in the handshake beside the key."""
+        """What is said in the handshake beside the key. Raises ValueError: the environment names no workspace that may
+        stand in a header."""
         environ = os.environ if environ is None else environ
-        workspace = self.workspace or next((environ[one] for one in _WORKSPACE_VARIABLES if environ.get(one)), "")
+        variable = next((one for one in _WORKSPACE_VARIABLES if environ.get(one, "").strip()), "")
+        workspace = self.workspace or environ.get(variable, "").strip()
+        if not re.fullmatch(_WORKSPACE_ID, workspace):
+            raise ValueError(f"{variable} must be the ID of a workspace: letters, digits, - and _")
         said = {"X-DashScope-WorkSpace": workspace} if workspace else {}
         return said | ({"X-DashScope-DataInspection": "enable"} if self.data_inspection else {})
 
     def heard(self) -> str:
         """All that changes what is heard, as part of the engine's version."""
         return self.model_dump_json(include={"model", "sample_rate", "volume", "pitch"})
+
+
+def _may_have_a_key(url: str) -> bool:
+    """Does it lead to a host, encrypted, or stay on this machine."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port  # reads it: it may be no number
+        is_here = host == "localhost" or (parts.scheme == "ws" and ip_address(host).is_loopback)
+    except ValueError:
+        return False
+    return bool(host) and not re.search(r"\s", url) and (parts.scheme == "wss" or (parts.scheme == "ws" and is_here))

@@ -110,10 +110,31 @@ def test_who_has_a_key_and_no_library_hears_the_command(monkeypatch: pytest.Monk
 
 def test_a_key_is_not_sent_in_the_clear_to_an_address_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-1")
-    monkeypatch.setenv("DASHSCOPE_WEBSOCKET_BASE_URL", "ws://example.org/inference")
-    assert state_and_advice() == ("not_configured", "DASHSCOPE_WEBSOCKET_BASE_URL must begin with wss://")
-    monkeypatch.setenv("DASHSCOPE_WEBSOCKET_BASE_URL", "ws://127.0.0.1:99/inference")
-    assert state_and_advice() == ("", "")
+    for url in (
+        *("ws://example.org/inference", "ws://localhost.example.org/", "ws://127.0.0.1.example.org/"),
+        *(
+            "ws://127.0.0.1@example.org/",
+            "https://example.org/",
+            "wss://",
+            "wss://example.org:x/",
+            "wss:// example.org/",
+        ),
+    ):
+        monkeypatch.setenv("DASHSCOPE_WEBSOCKET_BASE_URL", url)
+        told = "DASHSCOPE_WEBSOCKET_BASE_URL must be the URL of a host and begin with wss://"
+        assert state_and_advice() == ("not_configured", told)
+    for url in ("ws://127.0.0.1:99/inference", "ws://localhost/", "ws://[::1]:99/", "wss://example.org/inference"):
+        monkeypatch.setenv("DASHSCOPE_WEBSOCKET_BASE_URL", url)
+        assert state_and_advice() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["DASHSCOPE_WORKSPACE", "DASHSCOPE_WORKSPACE_ID"])
+@pytest.mark.parametrize("text", ["w-1\r\nX-More: 1", "w 1", "工作"])
+def test_what_cannot_stand_in_a_header_is_no_workspace(monkeypatch: pytest.MonkeyPatch, name: str, text: str) -> None:
+    monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-1")
+    monkeypatch.setenv(name, text)
+    state, advice = state_and_advice()
+    assert (state, advice) == ("not_configured", f"{name} must be the ID of a workspace: letters, digits, - and _")
 
 
 # --- options ---
