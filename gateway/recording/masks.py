@@ -1,13 +1,15 @@
 """Hides keys and accounts in what people will pass on. Knows nothing about any server's protocol.
 
 Hidden are values under telling names (of headers, fields and queries), and wherever else the same values stand; the
-host of an address but for its last two labels; and whatever has the look of a key.
+host of each address but for its last two labels, and that of the server that was asked also without an address around
+it; and whatever has the look of a key.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -20,6 +22,7 @@ _ACCOUNT = re.compile(
 )
 #: `sk-…` as several clouds make keys and as their errors cite them, and what follows `Bearer`
 _KEY = re.compile(r"\bsk-[\w*.…-]{4,}|(?<=\bbearer )[\w*.…~+/=-]{4,}", re.IGNORECASE)
+_ADDRESS = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>`]+")
 
 
 class Masks:
@@ -38,8 +41,19 @@ class Masks:
             if len(part) >= _TELLING_CHARS:
                 self._hidden.add(part)
 
+    def _learn_host(self, url: str) -> None:
+        """A server tells its own address in redirects, errors and headers, with a scheme and without."""
+        with suppress(ValueError):
+            parts = urlsplit(url)
+            host = parts.hostname or ""
+            # a name alone is a word as others: `tts`
+            self._hidden |= {one for one in (parts.netloc, host) if "." in one or ":" in one}
+
     def text(self, text: str) -> str:
-        """`text` without what was seen so far, and without what looks like a key."""
+        """`text` without what was seen so far, without hosts, and without what looks like a key."""
+        return self._without_seen(_ADDRESS.sub(lambda found: self.address(found[0]), text))
+
+    def _without_seen(self, text: str) -> str:
         for value in sorted(self._hidden, key=len, reverse=True):  # a key before a piece of it
             text = text.replace(value, MASK)
         return _KEY.sub(MASK, text)
@@ -60,14 +74,19 @@ class Masks:
             if _CREDENTIAL.search(name) or _ACCOUNT.search(name):
                 self._learn(value)
                 return MASK
-            return self.address(value) if name == "url" else self.text(value)
+            if name == "url":
+                self._learn_host(value)
+            return self.text(value)
         if isinstance(value, int) and not isinstance(value, bool) and _ACCOUNT.search(name):
             return 0
         return value
 
     def address(self, url: str) -> str:
         """A URL whose host is known by its last two labels, an IP address not at all, and whose queries tell no key."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            return MASK
         labels = (parts.hostname or "").split(".")
         public = len(labels) > 2 and not labels[-1].isdigit()
         host = ".".join([MASK, *labels[-2:]]) if public else MASK
@@ -75,4 +94,4 @@ class Masks:
             (name, MASK if _CREDENTIAL.search(name) or _ACCOUNT.search(name) else value)
             for name, value in parse_qsl(parts.query, keep_blank_values=True)
         ]
-        return self.text(urlunsplit((parts.scheme, host, parts.path, urlencode(query, safe="*"), "")))
+        return self._without_seen(urlunsplit((parts.scheme, host, parts.path, urlencode(query, safe="*"), "")))

@@ -48,6 +48,22 @@ def test_an_address_does_not_tell_whose_it_is(url: str, told: str) -> None:
     assert Masks({}).fields({"url": url}) == {"url": told}
 
 
+@pytest.mark.parametrize("host", ["10.0.0.5", "gpu-box.internal", "[fd00::5]"])
+def test_where_a_server_stands_is_told_nowhere_once_it_was_asked(host: str) -> None:
+    masks = Masks({})
+    told = masks.fields({"method": "POST", "url": f"http://{host}:8000/v1/audio/speech", "headers": {}})
+    told |= masks.fields({"headers": {"Location": f"http://{host}:8000/v2/", "x-served-by": f"{host}:8000"}})
+    told |= masks.fields({"error": {"message": f"no http://{host}:8000/v1 (see {host}:8000, {host.strip('[]')})"}})
+    assert host.strip("[]") not in str(told)
+    assert "8000" not in str(told)
+    assert masks.text("models tts-1 and tts-1-hd") == "models tts-1 and tts-1-hd"
+
+
+@pytest.mark.parametrize("url", ["http://[bad", "http://host:99999999/v1", "//", ""])
+def test_an_address_that_is_none_does_not_stop_a_recording(url: str) -> None:
+    assert Masks({}).fields({"url": url, "text": f"see {url}"})["url"] in ("***", url, "http://***/v1")
+
+
 @pytest.mark.parametrize(
     "text", ["Incorrect API key provided: sk-proj-********wxyz.", "use `Bearer abcdefgh`", '{"key": "sk-0a1b2c3d"}']
 )
