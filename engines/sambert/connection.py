@@ -96,7 +96,7 @@ class Connection:
         return self._exchange is not None and self._exchange.finished
 
     async def begin(self, task: Task) -> Started:
-        """Send a task off. Raises SpeechError: Lost where the connection was dead before the task had started."""
+        """Send a task off. Raises SpeechError: Lost where the connection was of no use before the task had started."""
         exchange = self._exchange = exchange_for(task)
         self._quiet_s, self._whole_s = self._times.start_s, self._times.whole(len(task.text))
         await self._send(exchange.begin())

@@ -22,7 +22,7 @@ _KEY = re.compile(r"\b(?:sk|st)-[\w.-]+")
 
 
 class Lost(EngineFault):
-    """The connection ended where more was due."""
+    """The connection is of no use: it ended where more was due, or speaks of another task before this one started."""
 
 
 @dataclass(frozen=True, slots=True)

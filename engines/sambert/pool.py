@@ -10,7 +10,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 
-from engines.errors import Throttled, Unavailable
+from engines.errors import EngineFault, Throttled, Unavailable
 from engines.remote.exchange import Tap
 from engines.sambert.connection import Connection, open_connection
 from engines.sambert.faults import Lost
@@ -57,6 +57,9 @@ class Pool:
                     yield await connection.hear()
             finally:
                 await self._leave(connection)
+        except EngineFault:
+            self._drop_idle()  # a second try is to have a new connection, and may not wait for a dead one after another
+            raise
         except Throttled as error:
             error.retry_after_s = max(error.retry_after_s or 0.0, self._cool())
             raise
@@ -71,7 +74,8 @@ class Pool:
         await asyncio.gather(*(one.close() for one in connections), *self._closing, return_exceptions=True)
 
     async def _begin(self, task: Task) -> Connection:
-        """A connection on which `task` has started. One that was kept may be dead: then on a new one, once."""
+        """A connection on which `task` has started. One that was kept may be dead, or still speak of what was before:
+        then on a new one, once."""
         self._require_open()
         headers = dict(self._headers())
         if (kept := self._take(headers)) is not None:
@@ -115,8 +119,12 @@ class Pool:
         else:
             await connection.close()
 
+    def _drop_idle(self) -> None:
+        for connection in list(self._idle):
+            self._expire(connection)
+
     def _expire(self, connection: Connection) -> None:
-        del self._idle[connection]
+        self._idle.pop(connection).cancel()
         closing = asyncio.create_task(connection.close())
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)

@@ -148,14 +148,15 @@ class OneShot:
 
     def _hear(self, frame: bytes) -> Audio | None:
         if not self.started:
-            raise EngineFault("the speech service sent audio of a task that it had not started: try again")
+            raise Lost("the speech service sent audio of a task that it had not started: try again")
         self.audio_bytes += len(frame)
         return Audio(frame) if frame else None
 
     def _check_id(self, task_id: object, event: object) -> None:
         """A failure may come without an id: of a task that could not be read."""
         if task_id != self.task_id and not (task_id in (None, "") and event == "task-failed"):
-            raise EngineFault("the speech service answered with events of another task: try again")
+            kind = EngineFault if self.started else Lost
+            raise kind("the speech service answered with events of another task: try again")
 
     def _count(self, payload: Mapping[str, object]) -> None:
         """Take the characters charged: the sum so far."""

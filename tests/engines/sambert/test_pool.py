@@ -20,6 +20,7 @@ from tests.engines.sambert.scene import (
     SAMBERT,
     TEXT,
     Hands,
+    at_once,
     fault_of,
     hear,
     pcm_of,
@@ -102,7 +103,7 @@ async def test_a_connection_that_the_service_closed_meanwhile_is_replaced_silent
         assert service.accepted == 2
 
 
-@pytest.mark.parametrize("how", ["reset", "close"])
+@pytest.mark.parametrize("how", ["reset", "close", "foreign"])
 @pytest.mark.parametrize("task", [SAMBERT, COSYVOICE], ids=["sambert", "cosyvoice"])
 async def test_a_kept_connection_that_dies_under_a_new_task_is_replaced_once(how: str, task: object) -> None:
     dying = Act(how, "first")  # type: ignore[arg-type]
@@ -123,6 +124,22 @@ async def test_any_other_fault_of_a_kept_connection_is_told(act: Act) -> None:
         service.acts.append(act)
         assert isinstance(await fault_of(pool), EngineFault)
         assert (service.accepted, len(service.tasks)) == (1, 2)
+
+
+@pytest.mark.parametrize("act", [Act("silence", "first"), Act("failed", "first"), Act("reset", "half")])
+async def test_the_try_after_a_fault_has_a_new_connection_though_others_were_kept(act: Act) -> None:
+    async with Service() as service, pool_at(service) as pool:
+        hands = Hands()
+        await asyncio.gather(*(hear(pool) for _ in range(3)))
+        service.acts.append(act)
+        failing = asyncio.create_task(fault_of(pool))
+        await service.until(lambda: len(service.tasks) == 4)
+        await rounds()
+        hands.turn(5 if act.fault == "silence" else 0)
+        assert isinstance(await at_once(failing), EngineFault)
+        assert pcm_of(await hear(pool)) == WHOLE
+        assert service.tasks[-1].connection == service.accepted - 1 == 3
+        await service.until(lambda: service.open == 1)  # the others are closed
 
 
 async def test_a_new_key_gets_a_new_connection() -> None:
