@@ -45,6 +45,7 @@ class SambertEngine:
         self._info = describe(instance, options)
         self._voices = {voice.id: voice for voice in options.all_voices}
         self._absent_until_s: dict[str, float] = {}  # voices that the service does not have, or not for this account
+        self._refused: Key | None = None  # by the service, for minutes
         self._starting = asyncio.Lock()
         self._pool: Pool | None = None
 
@@ -60,9 +61,15 @@ class SambertEngine:
                 self._pool = await asyncio.to_thread(self._make_pool)
 
     async def check(self) -> None:
-        """Is there still a key. The service is not asked: that would be a handshake every few seconds, all day."""
+        """Is there still a key. The service is not asked: that would be a handshake every few seconds, all day.
+
+        Raises Unavailable, too, where one that was refused has been replaced: starting anew ends the minutes' wait.
+        """
         self._started()
-        await asyncio.to_thread(self._key)
+        key, refused = await asyncio.to_thread(self._key), self._refused
+        if refused not in (None, key):
+            self._refused = None
+            raise Unavailable("the speech service's key was replaced, which it had refused")
 
     async def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
         """Speak; audio comes as the service sends it. Raises Unsupported, InvalidRequest, Unavailable, Throttled,
@@ -83,7 +90,10 @@ class SambertEngine:
             except Unavailable as error:
                 if error.retry_after_s and self._key() != key:
                     error.retry_after_s = None  # the key was renewed meanwhile: worth another try at once
+                elif error.retry_after_s:
+                    self._refused = key
                 raise
+            self._refused = None
         if rest := timeline.end():
             yield rest
 

@@ -18,7 +18,7 @@ from engines.sambert.pieces import MOST_CHARS
 from engines.sambert.protocol import Event, Task
 from engines.testing import seconds, speak_all
 from tests.engines.sambert import speech
-from tests.engines.sambert.service import KEY, Act, Service
+from tests.engines.sambert.service import KEY, Act, Door, Service
 
 TEXT = "床前明月光，疑是地上霜。举头望明月。"
 VARIABLE = "VOXGATE_TEST_KEY"
@@ -298,6 +298,32 @@ async def test_a_wrong_key_is_not_tried_again_for_minutes_unless_it_was_renewed_
 
     engine._pool = Renewed()  # type: ignore[assignment]
     assert (await error_of(engine, ask())).retry_after_s is None
+
+
+async def test_a_refused_key_that_was_replaced_is_told_once_so_that_the_engine_is_started_anew(
+    make: Make, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.key = "sk-renewed"
+    engine = await make()
+    await error_of(engine, ask())
+    await engine.check()  # the same key still
+    monkeypatch.setenv(VARIABLE, service.key)
+    with pytest.raises(Unavailable, match="key was replaced"):
+        await engine.check()
+    await engine.start()
+    await engine.check()
+    assert seconds(await speak_all(engine, ask())) > 0
+
+
+async def test_a_key_that_was_refused_and_then_taken_may_be_replaced_without_a_start(
+    make: Make, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.doors.append(Door(403))
+    engine = await make()
+    await error_of(engine, ask())
+    await speak_all(engine, ask())
+    monkeypatch.setenv(VARIABLE, "sk-renewed")
+    await engine.check()
 
 
 async def test_a_key_that_is_gone_is_told_and_may_come_back(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
