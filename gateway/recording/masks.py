@@ -61,7 +61,7 @@ class Masks:
     def first(self, data: bytes, count: int) -> bytes:
         """The first `count` bytes of `data`; of a binary frame that holds a secret after all, without it."""
         for value in self._hidden:
-            data = data.replace(value.encode(), MASK.encode())
+            data = data.replace(value.encode(errors="surrogateescape"), MASK.encode())
         return data[:count]
 
     def fields(self, value: Any, name: str = "") -> Any:

@@ -37,7 +37,9 @@ class Tape:
         self._began_s = 0.0
         self._failed: OSError | None = None
         # nobody else's to read: what it holds is masked, and still says who speaks to whom
-        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        # what no UTF-8 has, such as a byte of a header, is written as JSON escapes it
+        self._file = os.fdopen(opened, "w", encoding="utf-8", errors="backslashreplace")
         at = datetime.now(UTC).isoformat(timespec="seconds")
         self._write({"recording": FORMAT, "engine": engine, "kind": kind, "voxgate": version("voxgate"), "at": at})
 
@@ -75,7 +77,7 @@ class Tape:
         return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "first": first}
 
     def _text(self, data: str) -> dict[str, Any]:
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             if isinstance(parsed := json.loads(data), dict | list):
                 return {"json": self._masks.fields(parsed)}
         return {"text": self._masks.text(data)}
@@ -118,7 +120,8 @@ def read(path: Path) -> Recording:
 
     What was cut off in a line, by a full disk or a killed process, ends before that line.
     """
-    lines = path.read_text(encoding="utf-8").splitlines()
+    with path.open(encoding="utf-8", newline="\n") as file:  # what else ends lines stands in texts
+        lines = file.readlines()
     recording: Recording | None = None
     for number, line in enumerate(lines, 1):
         try:

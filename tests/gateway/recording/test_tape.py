@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,22 @@ def test_words_are_kept_as_words_and_audio_as_its_hash(file: Path) -> None:
     assert said["text"] == "["
     assert (heard["bytes"], heard["first"]) == (1000, bytes(64).hex())
     assert len(file.read_text()) < 1500
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["one\u2028two\x85three\x0cfour", "a header's byte: \udcff", "[" * 100_000],
+    ids=["ends of lines", "no text", "deep"],
+)
+def test_whatever_a_server_says_is_written_and_read_again(file: Path, said: str) -> None:
+    with Tape(file, "far", "talker", Masks({"A_TOKEN": "of eight \udcff"})) as tape:
+        tape.begin(EXCHANGE)
+        tape.note("received", "text", said)
+        tape.note("received", "text", json.dumps({"said": said}))
+        tape.note("received", "binary", b"audio")
+        tape.end("unsupported", said)
+    (case,) = read(file).cases
+    assert (case.notes[0]["text"], case.notes[1]["json"], case.message) == (said, {"said": said}, said)
 
 
 def test_what_a_driver_notes_wrongly_does_not_stop_the_comparison(file: Path) -> None:
