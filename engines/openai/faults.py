@@ -8,6 +8,7 @@ nothing about sockets.
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ THROTTLED_S = 5.0
 #: of what a server tells to come back in, no more is believed (seconds)
 LONGEST_RETRY_S = 600.0
 _SAID_CHARS = 200
+#: an address without a scheme, or a place in code: `10.0.0.5:8000`, `gpu-box.internal:8000`, `app.py:12`
+_PLACE = re.compile(r"\b(?:(?:\d{1,3}\.){3}\d{1,3}|localhost)(?::\d+)?\b|\b[\w-]+(?:\.[\w-]+)+:\d+\b")
 
 #: codes of OpenAI's error objects that say more than the status
 _NO_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
@@ -139,11 +142,12 @@ def _hopeless(what: str) -> Unavailable:
 
 
 def _line(text: Any) -> str:
-    """The first line, short, without addresses; nothing of a stack trace."""
+    """The first line, short, without addresses and what steers a terminal; nothing of a stack trace."""
     lines = text.strip().splitlines() if isinstance(text, str) else []
     if not lines or "Traceback" in lines[0]:
         return ""
-    line = without_addresses(lines[0])
+    line = _PLACE.sub("(an address)", without_addresses(lines[0]))
+    line = "".join(one if one.isprintable() else " " for one in line)
     return line if len(line) <= _SAID_CHARS else line[: _SAID_CHARS - 1] + "…"
 
 

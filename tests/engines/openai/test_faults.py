@@ -118,6 +118,18 @@ def test_a_complaint_about_the_request_is_passed_on_in_one_line_without_addresse
 
 
 @pytest.mark.parametrize(
+    "place", ["10.0.0.5:8000", "10.0.0.5", "localhost:8000", "gpu-box.internal:8000", "app.py:12", "\x1b[31m"]
+)
+def test_a_complaint_holds_no_address_without_a_scheme_and_nothing_that_steers_a_terminal(place: str) -> None:
+    assert place not in said(400, openai(f"no voice at {place}, ask another")).message
+
+
+def test_a_complaint_is_left_as_it_is_otherwise() -> None:
+    told = "语速 must be from 0.5 to 2.0: 4.0 is not, e.g. in v1.2"
+    assert said(422, openai(told)).message.endswith(f": {told}")
+
+
+@pytest.mark.parametrize(
     ("status", "body"),
     [
         (400, {"error": f"bad request with {KEY}"}),
