@@ -93,7 +93,9 @@ def test_an_engine_that_is_wrong_is_still_an_engine_for_the_other_files(told: Ca
     assert line.startswith("engines.yaml:3:29")
 
 
-def test_voices_of_an_engine_that_does_not_know_them_before_it_starts_are_not_judged(load: Callable[..., object]) -> None:
+def test_voices_of_an_engine_that_does_not_know_them_before_it_starts_are_not_judged(
+    load: Callable[..., object],
+) -> None:
     load({"voices.yaml": VOICES + "  ann: {engines: {echo: anna, far: whatever}}\n"})
 
 
