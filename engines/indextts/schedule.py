@@ -188,7 +188,8 @@ class Schedule:
                 self._model.drop(sequence)
         elif not segment.sequence.stopped:
             codes = len(segment.sequence.codes)
-            raise EngineFault(f"the model found no end of a part of this text within {codes} codes; shorten the text")
+            advice = "shorten the text; `unfinished: keep` in engines.yaml would speak it as far as it goes"
+            raise EngineFault(f"the model found no end of a part of this text within {codes} codes: {advice}")
 
     def _voice(self, speech: Speech) -> None:
         self._slices += 1
