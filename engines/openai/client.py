@@ -45,8 +45,8 @@ class Times:
     """Bounds in seconds; none of them counts time in which nobody asks for more."""
 
     connect_s: float = 3.0
-    first_byte_s: float = 30.0  # from the request to the first byte of the body
-    gap_s: float = 30.0  # between two pieces of it
+    first_byte_s: float = 30.0  # from the request to the first audio, or to the end of what is no audio
+    gap_s: float = 30.0  # between two pieces of audio
 
     def within(self, seconds: float) -> Times:
         """For a short question: most of it for the connection, so that who is not there is told from who is silent."""
@@ -61,7 +61,7 @@ class Question:
     url: str
     headers: Mapping[str, str]
     body: bytes | None = None
-    within_s: float | None = None  # to the first byte of the answer's body; None: as `Times` says
+    within_s: float | None = None  # instead of `first_byte_s`; None: as `Times` says
 
 
 class Answer:
@@ -69,7 +69,7 @@ class Answer:
 
     def __init__(self, response: aiohttp.ClientResponse, until_s: float, times: Times, tap: Tap | None) -> None:
         self._response, self._until_s, self._times, self._tap = response, until_s, times, tap
-        self._begun = self._noted = False
+        self._noted = False
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers  # by names in any case
         chunked = "chunked" in response.headers.get("transfer-encoding", "").lower()
@@ -78,22 +78,23 @@ class Answer:
         is_text = tap is not None and _TEXT.match(response.headers.get("content-type", ""))
         self._words: list[bytes] | None = [] if is_text else None  # of the body so far, for the tap
 
-    async def read(self) -> bytes:
+    async def read(self, begun: bool = False) -> bytes:
         """What has come of the body since the last call; waits for some. Empty: that was all of it.
 
-        Raises EngineFault where it broke off or stays away, DeadlineExceeded where it does not begin.
+        `begun`: what is wanted of it has, so that only a gap is too long. Until then all of it together has the time
+        of a first byte: the head of a wav file is no audio. Raises EngineFault where it broke off or stays away,
+        DeadlineExceeded where it does not begin.
         """
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout_at(loop.time() + self._times.gap_s if self._begun else self._until_s):
+            async with asyncio.timeout_at(loop.time() + self._times.gap_s if begun else self._until_s):
                 piece = await self._response.content.readany()
         except TimeoutError:
-            raise self._silence() from None
+            raise _silent(self._times) if begun else _late(self._times) from None
         except (aiohttp.ClientError, OSError, RuntimeError) as error:  # the last: this client was closed meanwhile
             if self._tap is not None:
                 self._note_end(self._tap, "reset", type(error).__name__)
             raise EngineFault("the engine's server broke off amid its answer") from error
-        self._begun = True
         if self._tap is not None:
             self._note(self._tap, piece)
         return piece
@@ -104,14 +105,10 @@ class Answer:
         Raises as `read`, and EngineFault where it is too long.
         """
         found = bytearray()
-        try:
-            async with asyncio.timeout_at(self._until_s):
-                while piece := await self.read():
-                    found += piece
-                    if len(found) > _LONGEST_ANSWER_BYTES:
-                        raise EngineFault("the engine's server answers at a length that cannot be right")
-        except TimeoutError:
-            raise _late(self._times) from None
+        while piece := await self.read():
+            found += piece
+            if len(found) > _LONGEST_ANSWER_BYTES:
+                raise EngineFault("the engine's server answers at a length that cannot be right")
         return bytes(found)
 
     async def complaint(self) -> bytes:
@@ -141,11 +138,6 @@ class Answer:
             tap.note("received", "text", b"".join(self._words).decode(errors="replace"))
         tap.note("closed", how, why)
         self._noted = True
-
-    def _silence(self) -> SpeechError:
-        if self._begun:
-            return EngineFault(f"the engine's server fell silent for {self._times.gap_s:g} s amid its answer")
-        return _late(self._times)
 
 
 class Client:
@@ -239,6 +231,10 @@ def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
 
 def _late(times: Times) -> DeadlineExceeded:
     return DeadlineExceeded(f"the engine's server gave no audio within {times.first_byte_s:g} s")
+
+
+def _silent(times: Times) -> EngineFault:
+    return EngineFault(f"the engine's server fell silent for {times.gap_s:g} s amid its answer")
 
 
 def _failure(error: Exception) -> SpeechError:

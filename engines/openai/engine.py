@@ -119,10 +119,11 @@ class OpenAiEngine:
         async with self._client.ask(Question("POST", target.url + self._dialect.path, headers, body)) as answer:
             if answer.status != 200:
                 raise judge(answer.status, answer.headers, await answer.complaint(), self._key)
-            audio = ReplyAudio(answer.headers, self._dialect.rate_hz)
-            while piece := await answer.read():
+            audio, heard = ReplyAudio(answer.headers, self._dialect.rate_hz), False
+            while piece := await answer.read(begun=heard):
                 if not (pcm := audio.take(piece)):
                     continue
+                heard = True
                 if answer.ends_by_closing and not audio.tells_its_end:
                     raise EngineFault("the end of the answer of the engine's server could not be told from a cut")
                 self._hear_rate(audio.rate_hz)

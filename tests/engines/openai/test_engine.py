@@ -171,6 +171,15 @@ async def test_the_next_server_is_asked_when_the_first_is_silent_for_too_long() 
         assert (len(one.speeches), len(other.speeches)) == (1, 1)
 
 
+async def test_the_head_of_a_wav_file_is_no_audio_yet() -> None:
+    """Servers send it at once, and then find nobody to speak."""
+    with Server(VllmOmni()) as one, Server(VllmOmni()) as other:
+        async with speaking(one.url, other.url, preset="vllm-omni", first_byte_s=0.3) as engine:
+            one.then(faults.held(44))
+            assert await beeps(engine) == 3
+        assert (len(one.speeches), len(other.speeches)) == (1, 1)
+
+
 # --- connections ---
 
 
@@ -181,6 +190,47 @@ async def test_a_kept_connection_that_was_closed_meanwhile_costs_nothing_but_a_s
             server.then(faults.hanging_up())  # on a connection that was kept: the server may just have closed it
             assert await beeps(engine) == 3
         assert len(server.speeches) == 3
+
+
+async def test_a_request_whose_connection_was_its_own_is_sent_once() -> None:
+    """A speech may cost money, and a server that hangs up has perhaps begun with it."""
+    last = {"connection": "close"}
+    told = {name: replace(json_reply(200, {"data": []}), headers=last) for name in ("voices", "models")}
+    with Server(Told(KokoroFastAPI(), **told)) as server:
+        async with speaking(server.url) as engine:
+            server.then(faults.hanging_up())
+            with pytest.raises(Unavailable, match="without an answer"):
+                await beeps(engine)
+        assert len(server.speeches) == 1
+
+
+async def test_a_listener_that_does_not_read_stops_the_server() -> None:
+    with Server(KokoroFastAPI()) as server:
+        async with speaking(server.url) as engine:
+            server.then(lambda reply, _: replace(reply, body=bytes(24 << 20)))  # more than systems keep in between
+            async with aclosing(engine.synthesize(REQUEST)) as chunks:
+                await anext(chunks)
+                assert not await asyncio.to_thread(server.speech().answered.wait, 1)
+            assert await asyncio.to_thread(server.speech().left.wait, 20)
+
+
+async def test_nothing_but_the_gateways_slots_limits_how_many_speak_at_once() -> None:
+    with Server(KokoroFastAPI()) as server:
+        async with speaking(server.url) as engine:
+            server.always(faults.held(5000))
+            speeches = [asyncio.ensure_future(beeps(engine)) for _ in range(12)]
+            await asyncio.to_thread(server.speech, 12)
+            server.go_on()
+            assert await asyncio.gather(*speeches) == [3] * 12
+
+
+async def test_a_cookie_is_not_brought_back() -> None:
+    """By it, a server would know whose speeches belong together."""
+    with Server(KokoroFastAPI()) as server:
+        async with speaking(server.url.replace("127.0.0.1", "localhost")) as engine:
+            server.then(faults.labelled(set_cookie="who=it"))
+            assert [await beeps(engine) for _ in range(2)] == [3, 3]
+        assert not any("cookie" in one.headers for one in server.heard)
 
 
 async def test_a_request_that_its_server_dies_of_is_sent_twice_at_most() -> None:
@@ -244,6 +294,15 @@ async def test_a_status_counts_however_little_of_what_is_said_beside_it_comes(
             with pytest.raises(Throttled) as caught:
                 await beeps(engine)
     assert caught.value.retry_after_s == 7
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_what_is_no_audio_is_not_read_at_any_length(status: int) -> None:
+    endless = Reply(b" " * (5 << 20) + b'{"voices": ["x"]}', "application/json", status)
+    with Server(Told(KokoroFastAPI(), voices=endless)) as server:
+        async with speaking(server.url, start=False) as engine:
+            with pytest.raises(EngineFault, match="cannot be right" if status == 200 else "HTTP 500"):
+                await engine.start()
 
 
 @pytest.mark.parametrize("status", [b"200 OK", b"429 Too Many Requests"])
