@@ -161,11 +161,26 @@ def near_names(name: str, known: Iterable[str], common: Sequence[str] = ()) -> s
     Where none is near, that is said, with those of `common` for an example, else with the first five of all.
     """
     names = list(known)
-    if near := difflib.get_close_matches(name, _neighbours(name, names), n=3, cutoff=0.5):
+    if near := alike(name, _neighbours(name, names), 0.5):
         return f"near names: {', '.join(near)}"
     some = list(common) or names[:5]
     more = ", …" if len(names) > len(some) else ""
     return f"no near names; known: {', '.join(some)}{more}" if some else "there is none"
+
+
+def alike(name: str, names: Sequence[str], cutoff: float) -> list[str]:
+    """Up to three of `names` that `name` is near to; else those of which a part is, in any case of its letters:
+    `Zhiqi` is near to `sambert-zhiqi-v1`. What is a part of more than three names tells nothing.
+    """
+    if near := difflib.get_close_matches(name, names, n=3, cutoff=cutoff):
+        return near
+    by_part: dict[str, list[str]] = {}
+    for one in names:
+        for part in {one.lower(), *re.split(r"[-_.:]", one.lower())}:
+            by_part.setdefault(part, []).append(one)
+    parts = [part for part, holders in by_part.items() if len(part) > 2 and len(holders) <= 3]
+    close = difflib.get_close_matches(name.lower(), parts, n=3, cutoff=max(cutoff, 0.6))
+    return list(dict.fromkeys(one for part in close for one in by_part[part]))[:3]
 
 
 def _neighbours(name: str, names: list[str]) -> list[str]:

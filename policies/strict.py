@@ -6,12 +6,13 @@ reader of files maps to a place.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from engines.errors import alike
 
 Loc = tuple[str | int, ...]
 
@@ -56,7 +57,7 @@ def refused(title: str, problems: list[InitErrorDetails]) -> ValidationError:
 def near(name: str, known: Iterable[str]) -> str:
     """Advice that ends an "unknown …" message: names near `name`, or some that exist."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    close = alike(name, names, 0.6)
     if close:
         return f"did you mean {' or '.join(close)}?"
     return f"known: {', '.join(names[:12])}{', …' if len(names) > 12 else ''}" if names else "there is none"

@@ -113,7 +113,7 @@ def _say(
         if len(where) == len(start) + 1:
             known |= set(also)
         return f"unknown field; {near(str(where[-1]), known - _written(document, where[:-1]))}".rstrip("; ")
-    value = document.value(where)
+    value = where[-1] if one["loc"][-1:] == ("[key]",) else document.value(where)
     if value is None and where in document.places and kind != "value_error":
         return f"has no value: write one, or remove the line ({_PLAIN.get(kind, 'a value is needed')})"
     if kind in ("literal_error", "enum") and "expected" in context:
@@ -125,6 +125,9 @@ def _say(
         return f"must be {_BOUNDS[kind].format(**context)}{_shown(value, where, document)}"
     if kind == "too_short" and context:
         return "must not be empty" if context["min_length"] == 1 else f"needs at least {context['min_length']}"
+    if kind == "string_pattern_mismatch" and (meant := _description(model, where[len(start) :])):
+        shown = _shown(value, where, document).removeprefix(", not ")
+        return f"cannot be {shown or 'this'}; what belongs here: {meant}"
     if kind in _PLAIN:
         return _PLAIN[kind] + (_shown(value, where, document) if kind != "string_type" else "")
     # a validator's own words
@@ -144,6 +147,15 @@ def _written(document: Document, path: Loc) -> set[str]:
     """Names that stand at `path` already: no advice for a misspelled one."""
     value = document.value(path)
     return set(value) if isinstance(value, Mapping) else set()
+
+
+def _description(model: type[BaseModel], path: Loc) -> str:
+    """What the field at `path` is for, in its model's words; empty where it says nothing."""
+    for owner in models_at(model, path[:-1]):
+        for name, field in owner.model_fields.items():
+            if path and path[-1] in (name, field.alias):
+                return field.description or ""
+    return ""
 
 
 def models_at(annotation: Any, path: Loc) -> Iterator[type[BaseModel]]:

@@ -14,6 +14,8 @@ from engines.errors import near_names
         ("xyz", ["alloy", "narrator"], "no near names; known: alloy, narrator"),
         ("xyz", ["aa", "bb", "cc", "dd", "ee", "ff"], "no near names; known: aa, bb, cc, dd, ee, …"),
         ("xyz", [], "there is none"),
+        ("Zhiyan", ["sambert-zhiya-v1", "sambert-eva-v1", "sambert-beth-v1"], "near names: sambert-zhiya-v1"),
+        ("EN-US", ["en-us", "de"], "near names: en-us"),
     ],
 )
 def test_a_name_that_is_not_known_is_told_with_near_ones_or_that_there_are_none(

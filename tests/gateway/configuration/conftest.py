@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field, model_validator
@@ -32,6 +32,8 @@ class CloudOptions(Options):
     endpoint: str = "https://cloud.example/v1"
     api_key: str = ""
     api_key_env: str = ""
+    model: Annotated[str, Field(pattern="^[a-z]+$")] = Field("deep", description="`deep`, or another model of it")
+    names: dict[Literal["language", "speed"], str] = {}  # noqa: RUF012
 
     @model_validator(mode="before")
     @classmethod
