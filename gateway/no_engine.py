@@ -28,7 +28,7 @@ def no_engine(
     """
     skips = [skip for skip in plan.skipped if skip.code != "excluded"]
     errors = [error for _, error in failures]
-    tried = "; ".join(error.message for error in errors)
+    tried = "; ".join(dict.fromkeys(error.message for error in errors))  # a second try often ends as the first
     skipped = "; ".join(f"{skip.engine}: {skip.reason}" for skip in skips)
     message = "no engine can speak this: " + ("; ".join(part for part in (tried, skipped) if part) or "none is set up")
     if returns := [*_returns(failures, skips)]:
