@@ -6,6 +6,7 @@ engine that was replaced meanwhile writes on its own, old one. Knows nothing abo
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +19,8 @@ from gateway.clock import Clock
 from gateway.health.breaker import Breaker
 from gateway.health.line import Line
 from policies.types import EngineState, State
+
+logger = logging.getLogger("voxgate.fleet")
 
 #: seconds a throttled engine is left alone when its service does not say, and at most, whatever it says
 COOL_DOWN_S, LONGEST_COOL_DOWN_S = 15.0, 3600.0
@@ -114,7 +117,10 @@ class Row:
         self._view = None
 
     def succeeded(self) -> None:
+        opened = self.breaker.open_until_s
         if self.breaker.succeeded(self.clock.monotonic()):
+            if opened:
+                logger.info("engine %s speaks again", self.name)
             self.since, self._view = self.clock.now(), None
 
     def failed(self, error: SpeechError, *, probe: bool = False) -> None:
@@ -135,13 +141,18 @@ class Row:
         if self.breaker.failed(now_s, probe=probe, back_in_s=error.retry_after_s or 0.0):
             if not probe:
                 self.since = self.clock.now()
+            alone_s, why = self.breaker.open_until_s - now_s, self.breaker.words()
+            logger.warning("engine %s is left alone for %.0f s, %s: %s", self.name, alone_s, why, error.message)
             self.slots.turn_away(lambda: self._open(now_s))
 
     def cool(self, seconds: float, reason: str) -> float:
         """Leave the engine alone for so long; returns until when. A shorter time that is told later does not cut a
         longer one."""
-        until_s = self.clock.monotonic() + min(seconds, LONGEST_COOL_DOWN_S)
+        now_s = self.clock.monotonic()
+        until_s = now_s + min(seconds, LONGEST_COOL_DOWN_S)
         if until_s > self.cooling_until_s:
+            if now_s >= self.cooling_until_s:  # not each of those who are turned away at once
+                logger.warning("engine %s cools down for %.0f s: %s", self.name, until_s - now_s, reason)
             self.cooling_until_s, self.last_fault = until_s, reason
             self.since, self._view = self.clock.now(), None
         return until_s

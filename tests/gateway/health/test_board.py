@@ -56,6 +56,26 @@ def test_faults_in_a_row_open_the_breaker_and_it_says_why(board: Board) -> None:
         board.row("a").admit()
 
 
+def test_the_log_tells_once_that_an_engine_is_left_alone_and_that_it_is_back(
+    board: Board, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "voxgate.fleet")
+    fault(board, 1, Unavailable("the key is refused", retry_after_s=300))
+    fault(board, 3)  # of attempts that were under way
+    clock.advance(300)
+    assert board.row("a").admit()
+    board.row("a").succeeded()
+    board.row("a").succeeded()
+    for _ in range(3):
+        board.row("a").failed(Throttled("too much", retry_after_s=5))
+        clock.advance(0.01)
+    assert caplog.messages == [
+        "engine a is left alone for 300 s, after 1 fault: the key is refused",
+        "engine a speaks again",
+        "engine a cools down for 5 s: too much",
+    ]
+
+
 def test_a_success_between_faults_keeps_the_breaker_closed(board: Board) -> None:
     fault(board, FAULTS_TO_OPEN - 1)
     board.row("a").succeeded()
