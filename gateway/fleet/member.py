@@ -22,6 +22,8 @@ logger = logging.getLogger("voxgate.fleet")
 
 #: seconds in which the loss of an engine is noticed after one of its streams broke
 NOTICED_IN_S = 0.05
+#: how often (seconds) those who wait for an engine look whether it is still on its way
+STILL_COMING_S = 0.25
 
 
 @dataclass(slots=True, eq=False)
@@ -116,8 +118,14 @@ async def somebody_returns(members: Sequence[Member], within_s: float) -> bool:
     lost = [member for member in members if member.returning and not member.up.is_set() and member.has_place]
     for member in lost:
         member.awaiting += 1
+    loop, coming = asyncio.get_running_loop(), lost
+    until_s = loop.time() + within_s
     try:
-        return await first_of([member.up for member in lost], within_s)
+        while coming and (left_s := until_s - loop.time()) > 0:
+            if await first_of([member.up for member in coming], min(left_s, STILL_COMING_S)):
+                return True
+            coming = [member for member in coming if member.returning]  # a start that failed once more ends the wait
+        return False
     finally:
         for member in lost:
             member.awaiting -= 1

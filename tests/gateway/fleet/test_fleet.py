@@ -100,6 +100,18 @@ def test_one_engine_that_cannot_start_keeps_nobody_from_speaking() -> None:
     yard.during(story)
 
 
+def test_who_waits_for_a_start_is_told_when_it_has_failed_too_often() -> None:
+    yard = Yard({"a": Fickle(failures=99, error=Unavailable("nobody listens"))})
+
+    async def story() -> None:
+        await yard.fleet.settled()
+        began_s = asyncio.get_running_loop().time()
+        assert await yard.returns("a", within_s=30) is False
+        assert asyncio.get_running_loop().time() - began_s < 3
+
+    yard.during(story)
+
+
 def test_a_start_that_failed_is_tried_again_with_a_growing_pause() -> None:
     engine = Fickle(failures=4)
     yard = Yard({"a": engine})
