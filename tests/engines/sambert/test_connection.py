@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from contextlib import aclosing
+import re
+from contextlib import aclosing, suppress
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.utils import accept_key
 
 from engines.errors import EngineFault, SpeechError, Throttled, Unavailable
 from engines.sambert.faults import MEND_S, Lost
@@ -253,6 +255,43 @@ async def test_events_without_audio_do_not_make_it_wait_longer() -> None:
                 nudges.put_nowait(None)
 
 
+async def test_each_piece_of_audio_has_its_time() -> None:
+    pieces: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def speak(socket: ServerConnection) -> None:
+        task_id = json.loads(await socket.recv())["header"]["task_id"]
+        await socket.send(json.dumps({"header": {"task_id": task_id, "event": "task-started"}, "payload": {}}))
+        for _ in range(4):
+            await socket.send(await pieces.get())
+        await socket.send(json.dumps({"header": {"task_id": task_id, "event": "task-finished"}, "payload": {}}))
+
+    async with serve(speak, "127.0.0.1", 0, ping_interval=None) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with pool_at(f"ws://127.0.0.1:{port}/") as pool:
+            hands, heard = Hands(), list[Event]()
+            hearing = asyncio.create_task(hear(pool, SAMBERT, heard))
+            await until(lambda: bool(heard))
+            for count in range(1, 5):
+                hands.turn(7.0)  # 28 altogether: more than a gap or a first audio may take
+                pieces.put_nowait(bytes(3200))
+                await until(lambda count=count: len(pcm_of(heard)) == 3200 * count)
+            assert type((await hearing)[-1]) is Finished
+
+
+async def test_a_listener_who_stops_for_minutes_is_told_the_rest_afterwards() -> None:
+    """While the audio is held up, no sign of life of the service comes through: none must be waited for."""
+    async with Service(usual=LONG) as service, pool_at(service) as pool:
+        hands, length = Hands(), 0
+        async with aclosing(pool.run(SAMBERT)) as running:
+            async for event in running:
+                if isinstance(event, Audio):
+                    for _ in range(0 if length else 9):
+                        hands.turn(21.0)
+                        await rounds()
+                    length += len(event.data)
+    assert length == len(LONG.audio or b"")
+
+
 async def test_a_listener_who_is_slow_uses_up_no_time() -> None:
     async with Service() as service, pool_at(service, Times(first_audio_s=0.5, gap_s=0.5, whole_s=1.0)) as pool:
         hands = Hands()
@@ -288,6 +327,36 @@ async def test_cancelling_whoever_waits_closes_the_connection(at: Point) -> None
             await hearing
         await service.until(lambda: service.open == 0)
     assert service.tasks[0].state == "left"
+
+
+async def test_a_close_that_is_cancelled_too_closes_at_once() -> None:
+    """Here the service would never answer the close frame."""
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def fall_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        accepted = accept_key(re.findall(r"(?i)sec-websocket-key: (\S+)", head)[0])
+        upgrade = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade"
+        writer.write(f"{upgrade}\r\nSec-WebSocket-Accept: {accepted}\r\n\r\n".encode())
+        await reader.readexactly(100)
+        asked.set()
+        with suppress(ConnectionError):
+            await reader.read()
+        left.set()
+        writer.close()
+
+    async with await asyncio.start_server(fall_silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with pool_at(f"ws://127.0.0.1:{port}/", Times(close_s=1000)) as pool:
+            hearing = asyncio.create_task(hear(pool))
+            await asyncio.wait_for(asked.wait(), 3)
+            hearing.cancel()
+            await rounds()
+            assert not hearing.done()
+            hearing.cancel()
+            await rounds()
+            assert hearing.cancelled()
+            await asyncio.wait_for(left.wait(), 3)
 
 
 async def test_a_frame_may_be_large_and_is_bounded() -> None:
