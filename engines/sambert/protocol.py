@@ -21,6 +21,8 @@ PIECE_CHARS = 20_000
 #: Speech this short is none: seconds for each letter, Han character or digit. At twice the speed a letter takes about
 #: 0.03 s and a Han character 0.08 s.
 LEAST_S_PER_CHAR = 0.005
+#: More words than this are of no text: all of them are kept until they are heard. Digits are told as several words.
+MOST_WORDS, MOST_WORDS_PER_CHAR = 100, 10
 #: a day, which no task lasts
 LONGEST_MS = 24 * 3600 * 1000
 
@@ -91,6 +93,7 @@ class OneShot:
         self._characters: int | None = None
         self._sentence: object = None  # which one was told last, and
         self._told = 0  # how many of its words
+        self._words = 0  # of all sentences
 
     def begin(self) -> str:
         """The frame that asks for the task."""
@@ -174,6 +177,9 @@ class OneShot:
             self._sentence, self._told = which, 0
         new = tuple(word for one in words[self._told :] if (word := _word(one)) is not None)
         self._told = len(words)
+        self._words += len(new)
+        if self._words > MOST_WORDS + MOST_WORDS_PER_CHAR * len(self.task.text):
+            raise EngineFault("the speech service told more words than the text has: try again")
         return Sentence(new) if new else None
 
     def _check_sound(self) -> None:

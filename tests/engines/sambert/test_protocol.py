@@ -13,6 +13,8 @@ from engines.errors import EngineFault, SpeechError, Unsupported
 from engines.sambert.faults import Lost
 from engines.sambert.protocol import (
     LEAST_S_PER_CHAR,
+    MOST_WORDS,
+    MOST_WORDS_PER_CHAR,
     PIECE_CHARS,
     Audio,
     Duplex,
@@ -129,6 +131,15 @@ def test_a_sentence_that_grows_tells_each_word_once() -> None:
     assert exchange.receive(sentence(exchange, [word("疑", 700, 900)], begin_time=700)) == Sentence(
         (Word("疑", 700, 900),)
     )
+
+
+def test_words_without_end_are_a_fault() -> None:
+    exchange = started()
+    words = [word("床", 0, 200)] * (MOST_WORDS + MOST_WORDS_PER_CHAR * len(TEXT))
+    assert isinstance(exchange.receive(sentence(exchange, words, begin_time=0)), Sentence)
+    assert exchange.receive(sentence(exchange, words, begin_time=0)) is None
+    with pytest.raises(EngineFault, match="more words"):
+        exchange.receive(sentence(exchange, words[:1], begin_time=700))
 
 
 def test_cosyvoice_tells_words_at_a_sentence_end_under_its_index() -> None:
