@@ -19,7 +19,7 @@ from engines.openai.body import encode, require_able, voice_of
 from engines.openai.client import Client, Question, Times
 from engines.openai.faults import another_may, judge, mildest
 from engines.openai.options import OpenAiOptions
-from engines.openai.targets import SILENT_S, Target, Targets
+from engines.openai.targets import Target, Targets
 from engines.openai.visit import Told, visit
 from engines.remote.credentials import NoKey
 from engines.remote.exchange import Tap
@@ -107,8 +107,8 @@ class OpenAiEngine:
                     self._blame(target, error)
                 raise
             except (asyncio.CancelledError, GeneratorExit):
-                if not heard and clock() - began_s > SILENT_S:
-                    self._targets.failed(target)  # who left may only have been impatient; with another server, no harm
+                if not heard:
+                    self._targets.silent(target, clock() - began_s)
                 raise
             self._praise(target)
 

@@ -83,6 +83,14 @@ class Targets:
         doubled_s = min(BACK_OFF_S * 2 ** min(target.faults - 1, 10), LONGEST_BACK_OFF_S)
         target.left_until_s = max(target.left_until_s, self._clock() + (leave_s or doubled_s))
 
+    def silent(self, target: Target, for_s: float) -> None:
+        """A listener left after so many seconds without audio. It may hang, unless it has answered others meanwhile.
+
+        Who left may only have been impatient: where there is another server, that does no harm.
+        """
+        if for_s > SILENT_S and self._clock() - target.seen_s >= for_s:
+            self.failed(target)
+
     def visited(self, target: Target) -> None:
         """It is there. Whether it speaks well is another matter: that a request finds out."""
         target.seen_s = self._clock()

@@ -14,6 +14,7 @@ import pytest
 
 import engines.openai.client
 import engines.openai.engine
+import engines.openai.targets
 import engines.openai.visit
 from engines.contract import Engine, Instance, SpeechRequest
 from engines.errors import EngineFault, Throttled, Unavailable, Unsupported
@@ -149,7 +150,7 @@ async def test_of_all_failures_the_one_is_told_that_says_when_to_come_back() -> 
 
 
 async def test_one_that_was_silent_until_its_listener_left_is_not_asked_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines.openai.engine, "SILENT_S", 0.0)
+    monkeypatch.setattr(engines.openai.targets, "SILENT_S", 0.0)
     with Server(KokoroFastAPI()) as one, Server(KokoroFastAPI()) as other:
         async with speaking(one.url, other.url) as engine:
             one.always(faults.silent())

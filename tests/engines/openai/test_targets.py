@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from engines.openai.targets import BACK_OFF_S, LONGEST_BACK_OFF_S, Target, Targets
+from engines.openai.targets import BACK_OFF_S, LONGEST_BACK_OFF_S, SILENT_S, Target, Targets
 from tests.virtual import VirtualClock
 
 
@@ -49,6 +49,21 @@ def test_one_that_failed_is_left_alone_and_twice_as_long_each_time() -> None:
         targets.failed(a)
         clock.advance(BACK_OFF_S)
         assert targets.choose() is a
+
+
+def test_one_that_others_hear_does_not_hang_however_impatient_its_listeners_are() -> None:
+    targets, clock, (a, b, c) = three()
+    with targets.asking(b), targets.asking(c):
+        clock.advance(100)
+        targets.silent(a, SILENT_S)
+        assert targets.choose() is a, "that is too short to tell"
+        targets.succeeded(a)
+        clock.advance(SILENT_S)
+        targets.silent(a, SILENT_S + 1)
+        assert targets.choose() is a, "it has answered meanwhile"
+        clock.advance(1)
+        targets.silent(a, SILENT_S + 1)
+        assert targets.choose() is not a
 
 
 def test_one_that_says_how_long_is_left_alone_so_long() -> None:
