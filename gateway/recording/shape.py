@@ -35,9 +35,7 @@ class Shape:
 
     def differences(self, found: Any, path: str = "") -> Iterator[str]:
         """What `found` has that no example has, or lacks; a line for each."""
-        if (
-            self._anything or not self._types
-        ):  # of what stands in a list that is empty in all examples, nothing is known
+        if self._anything or not self._types:  # nothing is known of what stands in a list without an example
             return
         type_ = _type(found)
         if not {type_, "number" if type_ == "integer" else type_} & self._types:
