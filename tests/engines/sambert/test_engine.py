@@ -86,6 +86,12 @@ async def test_frames_that_end_inside_a_sample_become_whole_samples(make: Make, 
     assert pcm(chunks) == speech.pcm(TEXT, 48000)
 
 
+async def test_audio_that_ends_inside_a_sample_is_a_fault(make: Make, service: Service) -> None:
+    service.usual = Act(audio=bytes(20_001))
+    error = await error_of(await make(), ask())
+    assert (error.code, "inside a sample" in error.message) == ("engine_fault", True)
+
+
 async def test_audio_is_heard_while_the_service_still_speaks(make: Make, service: Service) -> None:
     service.usual = Act(fault="silence", at="half")
     engine = await make()
@@ -144,6 +150,7 @@ async def test_a_text_that_is_too_long_for_one_task_is_cut_at_a_sentence_and_hea
     marks = [mark for chunk in chunks for mark in chunk.marks]
     assert len(marks) == len(speech.units(text))
     assert marks[-1].end_s == pytest.approx(seconds(chunks), abs=0.01)
+    assert marks[-1].start_s == pytest.approx(seconds(chunks) - speech.UNIT_S / 2, abs=0.01)
     assert [mark.start_s for mark in marks] == sorted(mark.start_s for mark in marks)
 
 

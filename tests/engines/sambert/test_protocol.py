@@ -218,8 +218,8 @@ def test_a_frame_that_is_not_of_the_protocol_is_a_fault(frame: str) -> None:
         started().receive(frame)
 
 
-def test_audio_before_the_start_is_a_fault() -> None:
-    with pytest.raises(EngineFault, match="not started"):
+def test_audio_before_the_start_is_that_of_another_task() -> None:
+    with pytest.raises(Lost, match="not started"):
         exchange_for(TASK).receive(bytes(2))
 
 
