@@ -44,43 +44,43 @@ _MORE_STARTS = 5
 
 def exchanges(instance: Instance, options: SambertOptions) -> Sequence[Exchange]:
     """Those with the family of voices that the options name."""
-    line = _Line(options)
+    caller = _Caller(options)
     usual = [
-        ("plain", "a short text, without times", line.speaks(_SHORT, word_timestamp_enabled=False), _SHORT),
-        ("times", "the times of words and phonemes", line.speaks(_SHORT, **line.all_times), _SHORT),
-        ("ssml", "SSML, whose tags are free", line.speaks(_SSML, "ssml"), _SHORT),
-        ("wav", "a wav file instead of samples", line.speaks(_SHORT, format="wav"), _SHORT),
-        ("two", "two tasks, one after the other, on one connection", line.speak_twice, _SHORT * 2),
-        ("cancelled", "the connection is closed at the first audio", line.cancel, _LONGER),
+        ("plain", "a short text, without times", caller.speaks(_SHORT, word_timestamp_enabled=False), _SHORT),
+        ("times", "the times of words and phonemes", caller.speaks(_SHORT, **caller.all_times), _SHORT),
+        ("ssml", "SSML, whose tags are free", caller.speaks(_SSML, "ssml"), _SHORT),
+        ("wav", "a wav file instead of samples", caller.speaks(_SHORT, format="wav"), _SHORT),
+        ("two", "two tasks, one after the other, on one connection", caller.speak_twice, _SHORT * 2),
+        ("cancelled", "the connection is closed at the first audio", caller.cancel, _LONGER),
     ]
     refused = [
-        ("unknown-voice", "a voice that nobody has", line.speaks_as_nobody(), _SHORT),
-        ("wrong-parameter", "a sample rate of 1 Hz", line.speaks(_SHORT, sample_rate=1), _SHORT),
-        ("unspeakable", "an emoji alone", line.speaks("😀"), "😀"),
+        ("unknown-voice", "a voice that nobody has", caller.speaks_as_nobody(), _SHORT),
+        ("wrong-parameter", "a sample rate of 1 Hz", caller.speaks(_SHORT, sample_rate=1), _SHORT),
+        ("unspeakable", "an emoji alone", caller.speaks("😀"), "😀"),
     ]
     return [
-        *(Exchange(name, summary, run, chars=line.charged(text)) for name, summary, run, text in usual),
-        *(Exchange(name, summary, run, ("unsupported",), line.charged(text)) for name, summary, run, text in refused),
-        Exchange("wrong-key", "a key that nobody has", line.speaks_with(_NO_KEY), ("unavailable",)),
-        *_unusual(line, options),
+        *(Exchange(name, summary, run, chars=caller.charged(text)) for name, summary, run, text in usual),
+        *(Exchange(name, summary, run, ("unsupported",), caller.charged(text)) for name, summary, run, text in refused),
+        Exchange("wrong-key", "a key that nobody has", caller.speaks_with(_NO_KEY), ("unavailable",)),
+        *_unusual(caller, options),
     ]
 
 
-def _unusual(line: _Line, options: SambertOptions) -> Iterator[Exchange]:
+def _unusual(caller: _Caller, options: SambertOptions) -> Iterator[Exchange]:
     """Those that take long, cost much, or take starts away from whoever else speaks by this account."""
     silent_s, idle_s = _SILENT_S + _PATIENCE_S, _IDLE_S + _PATIENCE_S
-    yield Exchange("silent", "nothing is said", line.say_nothing, within_s=silent_s, usual=False)
-    chars = line.charged(_SHORT)
-    yield Exchange("idle", "no second task follows", line.stay, chars=chars, within_s=idle_s, usual=False)
+    yield Exchange("silent", "nothing is said", caller.say_nothing, within_s=silent_s, usual=False)
+    chars = caller.charged(_SHORT)
+    yield Exchange("idle", "no second task follows", caller.stay, chars=chars, within_s=idle_s, usual=False)
     starts = options.task_starts_per_s + _MORE_STARTS
-    run, chars = line.bursts(starts), line.charged(_SHORT * starts)
+    run, chars = caller.bursts(starts), caller.charged(_SHORT * starts)
     yield Exchange("throttled", f"{starts} tasks at once", run, ("throttled",), chars, usual=False)
     if not options.is_duplex:
-        run, chars = line.speaks(_TOO_LONG), line.charged(_TOO_LONG)
+        run, chars = caller.speaks(_TOO_LONG), caller.charged(_TOO_LONG)
         yield Exchange("too-long", "more than a task may have", run, ("unsupported",), chars, usual=False)
 
 
-class _Line:
+class _Caller:
     """Has exchanges with the service, as an engine of these options has them. Its methods raise SpeechErrors."""
 
     def __init__(self, options: SambertOptions) -> None:

@@ -60,7 +60,7 @@ class SambertOptions(Options):
         description=f"environment variable with the key; unset, like `api_key_file`: `{KEY_VARIABLE}`, then the file "
         "that `DASHSCOPE_API_KEY_FILE_PATH` names, `~/.dashscope/api_key` and `~/.dashscope/config.toml`",
     )
-    api_key_file: str = Field("", description="file with the key; read again for each connection")
+    api_key_file: str = Field("", description="file with the key; read again for each task")
     voices: Mapping[str, NamedVoice] = Field(
         default_factory=dict, description="voices beside the published ones: cloned for the account, or newer"
     )
@@ -156,8 +156,16 @@ def _may_have_a_key(url: str) -> bool:
     """Does it lead to a host, encrypted, or stay on this machine."""
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port  # reads it: it may be no number
-        is_here = host == "localhost" or (parts.scheme == "ws" and ip_address(host).is_loopback)
+        host, _ = parts.hostname or "", parts.port  # the port is looked at because it may be no number
     except ValueError:
         return False
-    return bool(host) and not re.search(r"\s", url) and (parts.scheme == "wss" or (parts.scheme == "ws" and is_here))
+    if not host or re.search(r"\s", url):
+        return False
+    return parts.scheme == "wss" or (parts.scheme == "ws" and _is_here(host))
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # a name, of whatever
+        return False

@@ -111,7 +111,12 @@ def test_who_has_a_key_and_no_library_hears_the_command(monkeypatch: pytest.Monk
 def test_a_key_is_not_sent_in_the_clear_to_an_address_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DASHSCOPE_API_KEY", "sk-1")
     for url in (
-        *("ws://example.org/inference", "ws://localhost.example.org/", "ws://127.0.0.1.example.org/"),
+        *(
+            "ws://example.org/inference",
+            "ws://203.0.113.5/",
+            "ws://localhost.example.org/",
+            "ws://127.0.0.1.example.org/",
+        ),
         *(
             "ws://127.0.0.1@example.org/",
             "https://example.org/",
