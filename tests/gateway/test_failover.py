@@ -215,8 +215,9 @@ def test_nobody_is_waited_for_while_another_engine_can_speak() -> None:
     "error", [Busy("full"), Throttled("quota"), Unsupported("no"), Unavailable("its key is wrong", retry_after_s=300)]
 )
 def test_what_trying_again_cannot_mend_is_not_retried(error: SpeechError) -> None:
-    first = Scripted([error], GOOD)
-    assert Hearing({"a": first, "b": Scripted(GOOD)}, retries=3).all() == [("b", 0), ("b", 0)]
+    hearing = Hearing({"a": Scripted([error], GOOD), "b": Scripted(GOOD)}, retries=3)
+    assert hearing.all() == [("b", 0), ("b", 0)]
+    assert [attempt.engine for attempt in hearing.making.attempts] == ["a", "b"]
 
 
 def test_a_bad_request_goes_to_no_other_engine() -> None:
