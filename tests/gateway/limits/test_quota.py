@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -13,7 +15,7 @@ from gateway.clock import SystemClock
 from gateway.limits.buckets import LEASE_S, Buckets
 from gateway.limits.limiter import Limiter
 from gateway.limits.memory import MemoryBuckets
-from gateway.limits.quota import WITHIN_S, AccountQuota, turns
+from gateway.limits.quota import LOOK_AGAIN_S, WITHIN_S, AccountQuota, turns
 from gateway.redis.buckets import RedisBuckets
 from tests.redis_at_hand import RedisServer, until
 from tests.virtual import LoopClock, run
@@ -168,6 +170,28 @@ def test_who_is_cancelled_holds_nothing(when: str) -> None:
         buckets = quota._limiter._shared  # type: ignore[attr-defined]
         await asyncio.sleep(0)
         assert buckets._leases_us == {}
+        await asyncio.sleep(LEASE_S)  # nor is it renewed
+        assert buckets._leases_us == {}
+
+    run(main())
+
+
+def test_each_look_for_a_place_has_its_own_patience_with_a_redis() -> None:
+    async def main() -> None:
+        looks = 0
+
+        @contextmanager
+        def patience() -> Iterator[None]:
+            nonlocal looks
+            looks += 1
+            yield
+
+        quota = AccountQuota(Limiter(MemoryBuckets(LoopClock())), patience)
+        async with quota.start("a", "m", 5, 1):
+            assert looks == 1
+            with pytest.raises(Throttled):
+                await quota.start("a", "m", 5, 1).__aenter__()
+            assert looks > WITHIN_S / LOOK_AGAIN_S
 
     run(main())
 
