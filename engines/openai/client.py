@@ -146,6 +146,7 @@ class Client:
     def __init__(self, times: Times, tap: Tap | None = None) -> None:
         self._times, self._tap = times, tap
         self._proxies: dict[str, str | None] = {}
+        self._open: set[aiohttp.ClientResponse] = set()
         # no limit: the engine's slots are one
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S, socket_factory=_socket)
         self._session = aiohttp.ClientSession(
@@ -169,13 +170,17 @@ class Client:
             head = {"status": response.status, "headers": dict(response.headers)}
             self._tap.note("received", "head", json.dumps(head))
         answer = Answer(response, until_s, times, self._tap)
+        self._open.add(response)
         try:
             yield answer
         finally:
+            self._open.discard(response)
             answer.leave()
             response.close()  # where the body was read to its end, its connection is back in the pool already
 
     async def close(self) -> None:
+        for response in self._open:  # aiohttp closes its connection, and does not wake who waits for its body
+            response.content.set_exception(aiohttp.ClientConnectionError("closed"))
         await self._session.close()
 
     async def _send(self, question: Question, until_s: float, times: Times) -> aiohttp.ClientResponse:
@@ -253,6 +258,6 @@ def _failure(error: Exception) -> SpeechError:
         return Unavailable("the engine's server cannot be reached: its address, or the proxy's, is no URL")
     if isinstance(error, aiohttp.ServerDisconnectedError | OSError):
         return Unavailable("the engine's server closed the connection without an answer")
-    if isinstance(error, RuntimeError):
+    if isinstance(error, RuntimeError | aiohttp.ClientConnectionError):
         return Unavailable("the engine was closed")
     return EngineFault("the engine's server gives an answer that is no HTTP")

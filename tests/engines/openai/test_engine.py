@@ -290,7 +290,7 @@ async def test_a_status_counts_however_little_of_what_is_said_beside_it_comes(
         return replace(said, stops_at=len(body)) if ends else replace(said, held_at=len(body))
 
     with Server(KokoroFastAPI()) as server:
-        async with speaking(server.url) as engine:
+        async with speaking(server.url) as engine, asyncio.timeout(10):
             server.then(fault)
             with pytest.raises(Throttled) as caught:
                 await beeps(engine)
@@ -362,6 +362,43 @@ async def test_an_engine_that_is_closed_lets_go_of_what_it_was_saying() -> None:
             with pytest.raises(Unavailable, match="not started"):
                 await engine.check()
             await engine.close()
+
+
+async def test_who_waits_for_audio_of_an_engine_that_is_closed_is_told_at_once() -> None:
+    heard, waits = 0, asyncio.Event()
+
+    async def listen(engine: Engine) -> None:
+        nonlocal heard
+        async for chunk in engine.synthesize(REQUEST):
+            heard += len(chunk.pcm)
+            if heard == 5000:
+                waits.set()
+
+    with Server(KokoroFastAPI()) as server:
+        async with speaking(server.url) as engine, asyncio.timeout(20):
+            server.then(faults.held(5000))
+            listening = asyncio.ensure_future(listen(engine))
+            await waits.wait()
+            await engine.close()
+            with pytest.raises(EngineFault, match="broke off"):
+                await listening
+
+
+async def test_a_visit_that_is_overtaken_by_the_close_says_that_the_engine_was_closed() -> None:
+    said: list[str] = []
+    with Server(KokoroFastAPI()) as server:
+        for steps in range(12):
+            async with speaking(server.url, start=False) as engine:
+                starting = asyncio.ensure_future(engine.start())
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                await engine.close()
+                try:
+                    await starting
+                except (Unavailable, EngineFault) as error:
+                    said.append(error.message)
+    assert said
+    assert set(said) <= {"the engine was closed", "the engine's server closed the connection without an answer"}
 
 
 # --- other gateways ---
