@@ -164,6 +164,15 @@ async def test_one_that_was_silent_until_its_listener_left_is_not_asked_next(mon
         assert len(one.speeches) == 1
 
 
+async def test_a_server_is_left_alone_for_as_long_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines.openai.targets, "BACK_OFF_S", 0.0)
+    with Server(KokoroFastAPI()) as one, Server(KokoroFastAPI()) as other:
+        async with speaking(one.url, other.url) as engine:
+            one.always(faults.failing(429, retry_after="30"))
+            assert [await beeps(engine) for _ in range(4)] == [3] * 4
+        assert len(one.speeches) == 1
+
+
 async def test_the_next_server_is_asked_when_the_first_is_silent_for_too_long() -> None:
     with Server(KokoroFastAPI()) as one, Server(KokoroFastAPI()) as other:
         async with speaking(one.url, other.url, first_byte_s=0.2) as engine:
@@ -223,6 +232,14 @@ async def test_nothing_but_the_gateways_slots_limits_how_many_speak_at_once() ->
             await asyncio.to_thread(server.speech, 12)
             server.go_on()
             assert await asyncio.gather(*speeches) == [3] * 12
+
+
+async def test_an_answer_is_wanted_as_it_is() -> None:
+    """Compressed, it would come later, and its end could not be told from a cut."""
+    with Server(KokoroFastAPI()) as server:
+        async with speaking(server.url) as engine:
+            await beeps(engine)
+        assert {one.headers["accept-encoding"] for one in server.heard} == {"identity"}
 
 
 async def test_a_cookie_is_not_brought_back() -> None:
@@ -397,6 +414,8 @@ async def test_a_visit_that_is_overtaken_by_the_close_says_that_the_engine_was_c
                     await starting
                 except (Unavailable, EngineFault) as error:
                     said.append(error.message)
+        async with speaking(server.url) as engine:
+            assert await beeps(engine) == 3
     assert said
     assert set(said) <= {"the engine was closed", "the engine's server closed the connection without an answer"}
 
@@ -442,6 +461,27 @@ async def test_nobody_there_is_told_at_the_start_and_one_of_several_is_enough() 
     with Server(KokoroFastAPI()) as server:
         async with speaking(nobody, server.url) as engine:
             await engine.check()
+            assert await beeps(engine) == 3
+
+
+async def test_where_there_is_a_choice_of_models_and_none_is_said_the_start_says_so(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("sk-stand-in")
+    said: dict[str, Any] = {"preset": "openai", "api_key_file": str(key)}
+    with Server(OpenAI()) as server:
+        async with speaking(server.url, start=False, **said) as engine:
+            with pytest.raises(Unavailable, match=r"tts-1, tts-1-hd, gpt-4o-mini-tts\).*`model`") as caught:
+                await engine.start()
+            assert caught.value.retry_after_s is not None
+            with pytest.raises(Unavailable, match="`model`"):
+                await engine.check()
+        for more in ({"model": "tts-1"}, {"fields": {"model": "tts-1"}}):
+            async with speaking(server.url, **said, **more) as engine:
+                assert await beeps(engine) == 3
+        async with speaking(server.url, **said, names={"model": ""}) as engine:
+            await engine.check()
+    with Server(KokoroFastAPI()) as server:  # takes its own where none is said
+        async with speaking(server.url) as engine:
             assert await beeps(engine) == 3
 
 

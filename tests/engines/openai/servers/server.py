@@ -87,17 +87,23 @@ class Server:
 
     async def _serve(self, up: threading.Event) -> None:
         self._loop, self._ended, self._go_on = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
-        talks: set[asyncio.Task[None]] = set()  # the loop itself would forget them
+        talks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}  # the loop itself would forget them
 
         def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gone: asyncio.Event) -> None:
-            talks.add(task := self._loop.create_task(self._talk(reader, writer, gone)))
-            task.add_done_callback(talks.discard)
+            task = self._loop.create_task(self._talk(reader, writer, gone))
+            talks[task] = writer
+            task.add_done_callback(talks.pop)
 
         listening = await self._loop.create_server(lambda: _Connection(begin), "127.0.0.1", self.port)
         self.port = listening.sockets[0].getsockname()[1]
         up.set()
         await self._ended.wait()
-        listening.close()  # what is still said is cancelled with the loop
+        listening.close()
+        await asyncio.sleep(0.01)  # who was accepted at this moment is let in, and has a socket to be closed
+        for talk, writer in talks.items():
+            talk.cancel()
+            writer.close()
+        await asyncio.sleep(0.01)
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gone: asyncio.Event) -> None:
         self.connections += 1
