@@ -48,6 +48,7 @@ class Dialect:
     speeds: tuple[float, float] = (0.25, 4.0)  # from, to
     voices_path: str = ""  # where it lists its voices; empty: nowhere
     models_path: str = "/models"  # and its models
+    needs_model: bool = False  # it speaks only where a request names one
     voices: tuple[Listed, ...] = ()  # that it has where it lists none
     default_voice: str | None = ""  # where none is named; empty: the server chooses; None: it does not, so the first
     languages: frozenset[str] = frozenset()  # empty: those of its voices, else any
@@ -97,6 +98,7 @@ PRESETS: Mapping[Preset, Dialect] = {
     "openai": Dialect(
         names={**_USUAL, "instructions": "instructions"},
         voices_path="/audio/voices",
+        needs_model=True,
         default_voice="alloy",
         max_chars=4096,
     ),
@@ -124,6 +126,7 @@ PRESETS: Mapping[Preset, Dialect] = {
         speeds=(0.5, 2.0),
         voices_path="/audio/voices",
         models_path="/audio/models",
+        needs_model=True,
         default_voice=None,
     ),
     # with `stream: true` it sends wav while it speaks, and an error from each backend that cannot

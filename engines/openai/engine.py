@@ -17,7 +17,7 @@ from engines.openai import describe
 from engines.openai.audio import ReplyAudio
 from engines.openai.body import encode, require_able, voice_of
 from engines.openai.client import Client, Question, Times
-from engines.openai.faults import another_may, judge, mildest
+from engines.openai.faults import HOPELESS_S, another_may, judge, mildest
 from engines.openai.options import OpenAiOptions
 from engines.openai.targets import Target, Targets
 from engines.openai.visit import Told, visit
@@ -30,6 +30,8 @@ logger = logging.getLogger("voxgate.openai")
 VISIT_EVERY_S = 30.0
 #: seconds between two checks by the gateway: a server that will be asked again before the next is visited first
 CHECKED_EVERY_S = 5.0
+#: models that a message names of those that a server lists
+NAMED = 5
 
 
 class OpenAiEngine:
@@ -52,7 +54,7 @@ class OpenAiEngine:
         return self._info
 
     async def start(self) -> None:
-        """See who is there and what they list. Raises Unavailable when nobody is."""
+        """See who is there and what they list. Raises Unavailable when nobody is, or none of several models is meant."""
         if self._client is None:
             options = self._options
             self._client = Client(Times(options.connect_s, options.first_byte_s, options.gap_s), self._tap)
@@ -156,6 +158,20 @@ class OpenAiEngine:
             self._describe()
         if len(self._absent) == len(self._targets):
             raise mildest(list(self._absent.values()))
+        self._require_model()
+
+    def _require_model(self) -> None:
+        """Raises Unavailable where there is a choice of models, and each request would be refused for naming none."""
+        dialect = self._dialect
+        field = dialect.names.get("model")
+        if self._model or not dialect.needs_model or not field or field in dialect.fields:
+            return
+        listed = dict.fromkeys(model for told in self._told.values() for model in told.models or ())
+        if len(listed) > 1:
+            some = sorted(listed, key=lambda name: "tts" not in name)[:NAMED]  # OpenAI lists dozens, of all trades
+            more = ", …" if len(listed) > len(some) else ""
+            what = f"has several models ({', '.join(some)}{more}): say which by `model` in engines.yaml"
+            raise Unavailable(f"the engine's server {what}", retry_after_s=HOPELESS_S)
 
     async def _find_key(self) -> None:
         """The key as it is now: a file is read again."""

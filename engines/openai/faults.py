@@ -35,6 +35,8 @@ THROTTLED_S = 5.0
 #: of what a server tells to come back in, no more is believed (seconds)
 LONGEST_RETRY_S = 600.0
 _SAID_CHARS = 200
+#: what messages begin with
+_SERVER = "the engine's server "
 #: an address without a scheme, or a place in code: `10.0.0.5:8000`, `gpu-box.internal:8000`, `app.py:12`
 _PLACE = re.compile(r"\b(?:(?:\d{1,3}\.){3}\d{1,3}|localhost)(?::\d+)?\b|\b[\w-]+(?:\.[\w-]+)+:\d+\b")
 
@@ -84,6 +86,8 @@ def judge(status: int, headers: Mapping[str, str], body: bytes, key: str = "") -
     if status == 508 or said.code == "loop_detected":
         return _hopeless("leads back to this gateway itself: one of its urls is wrong")
     if status == 401 or (status == 403 and said.param != "voice"):
+        if not key:
+            return _hopeless("wants a key, and none is set: name its variable by `api_key_env` in engines.yaml")
         return _hopeless("refuses the key: see api_key_env in engines.yaml")
     if status == 402 or said.code in _NO_MONEY:
         return _hopeless("says that the account has no credit left")
@@ -131,14 +135,20 @@ def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
 def mildest(errors: list[SpeechError]) -> SpeechError:
     """Of what several servers of one engine answered, what is true of the engine: who is back first tells it.
 
-    A server that is only busy makes the engine so, whatever happened to the others.
+    A server that is only busy makes the engine so, whatever happened to the others. What they met is told with it, each
+    thing once: a wrong key beside a server that is gone would wait until that one is back.
     """
     badness = {"unhurt": 0, "cools": 1, "hurt": 2}
-    return min(errors, key=lambda one: (badness[one.health], one.retry_after_s or 0.0))
+    found = min(errors, key=lambda one: (badness[one.health], one.retry_after_s or 0.0))
+    others = dict.fromkeys(one.message for one in errors if one.message != found.message)
+    if not others:
+        return found
+    told = "; ".join([found.message, *(f"another {one.removeprefix(_SERVER)}" for one in others)])
+    return type(found)(told, retry_after_s=found.retry_after_s, param=found.param)
 
 
 def _hopeless(what: str) -> Unavailable:
-    return Unavailable(f"the engine's server {what}", retry_after_s=HOPELESS_S)
+    return Unavailable(f"{_SERVER}{what}", retry_after_s=HOPELESS_S)
 
 
 def _line(text: Any) -> str:

@@ -157,3 +157,20 @@ def test_of_several_failures_the_one_is_told_that_says_when_the_engine_is_back()
     assert mildest([hopeless, gone]) is gone
     assert mildest([gone, late, soon, hopeless]) is soon
     assert mildest([soon, Busy("", retry_after_s=9)]).code == "busy"
+
+
+def test_what_the_other_servers_met_is_told_with_it_each_thing_once() -> None:
+    refused, gone = judge(401, {}, b"", KEY), Unavailable("the engine's server cannot be reached: connection refused")
+    found = mildest([refused, gone, gone, refused])
+    assert isinstance(found, Unavailable)
+    assert found.retry_after_s is None
+    assert found.message == (
+        "the engine's server cannot be reached: connection refused; "
+        "another refuses the key: see api_key_env in engines.yaml"
+    )
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_server_that_wants_a_key_where_none_is_set_says_which_option_names_one(status: int) -> None:
+    for key, told in (("", "none is set: name its variable by `api_key_env`"), (KEY, "refuses the key")):
+        assert told in judge(status, {}, b"", key).message
