@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -69,17 +70,22 @@ def test_what_a_driver_notes_wrongly_does_not_stop_the_comparison(file: Path) ->
     assert summary(recording.cases[0], KNOWN) == "ended well; ?; ?"
 
 
-@pytest.fixture
+@contextmanager
 def little_room() -> Iterator[None]:
-    """No file may become longer than some hundred bytes, as on a disk that is full."""
+    """No file may become longer than some hundred bytes, as on a disk that is full.
+
+    Within the test alone: a fixture would still hold when pytest writes what came of it, perhaps to a longer file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (600, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_is_told_and_what_was_written_can_be_read(file: Path, little_room: None) -> None:
-    with Tape(file, "far", "talker", Masks({})) as tape:
+def test_a_full_disk_is_told_and_what_was_written_can_be_read(file: Path) -> None:
+    with little_room(), Tape(file, "far", "talker", Masks({})) as tape:
         tape.begin(EXCHANGE)
         for _ in range(10):
             tape.note("received", "text", "a few words that need some room")
