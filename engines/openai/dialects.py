@@ -131,7 +131,10 @@ PRESETS: Mapping[Preset, Dialect] = {
     ),
     # with `stream: true` it sends wav while it speaks, and an error from each backend that cannot
     "localai": Dialect(
-        names={**_USUAL, "instructions": "instructions", "language": "language"}, streams=False, format="wav"
+        names={**_USUAL, "instructions": "instructions", "language": "language"},
+        streams=False,
+        format="wav",
+        needs_model=True,
     ),
     "index-tts-vllm": Dialect(
         names={"voice": "voice"},

@@ -54,7 +54,7 @@ class OpenAiEngine:
         return self._info
 
     async def start(self) -> None:
-        """See who is there and what they list. Raises Unavailable when nobody is, or none of several models is meant."""
+        """See who is there and what they list. Raises Unavailable when nobody is, or no model is chosen of several."""
         if self._client is None:
             options = self._options
             self._client = Client(Times(options.connect_s, options.first_byte_s, options.gap_s), self._tap)
@@ -162,9 +162,7 @@ class OpenAiEngine:
 
     def _require_model(self) -> None:
         """Raises Unavailable where there is a choice of models, and each request would be refused for naming none."""
-        dialect = self._dialect
-        field = dialect.names.get("model")
-        if self._model or not dialect.needs_model or not field or field in dialect.fields:
+        if self._model or not (self._dialect.needs_model and self._dialect.takes("model")):
             return
         listed = dict.fromkeys(model for told in self._told.values() for model in told.models or ())
         if len(listed) > 1:

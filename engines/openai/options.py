@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from engines.contract import Options
 from engines.openai.dialects import PRESETS, Dialect, Format, Listed, Part, Preset, Value
+from engines.openai.mistakes import find_mistakes
 from engines.remote.credentials import KeyPlaces
+from engines.remote.language import BaseCode
 from engines.remote.pcm import HIGHEST_HZ, LOWEST_HZ
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -62,13 +64,13 @@ class OpenAiOptions(Options):
     )
     preset: Preset = Field("openai", description="which kind of server it is")
     api_key_env: str | None = Field(None, description="environment variable that holds the key; unset: none is sent")
-    api_key_file: Path | None = Field(None, description="file that holds the key, where the variable is not set")
+    api_key_file: Path | None = Field(None, description="file that holds the key, instead of a variable")
     model: str = Field("", description="name that the server has for the model; unset: the only one that it lists")
     voice: str | None = Field(None, description="spoken where none is named or mapped")
-    voices: Mapping[str, tuple[str, ...]] = Field(
+    voices: Mapping[str, tuple[BaseCode, ...]] = Field(
         default_factory=dict, description="voices of a server that lists none: name -> languages; []: any"
     )
-    languages: tuple[str, ...] | None = Field(
+    languages: tuple[BaseCode, ...] | None = Field(
         None, description="base codes of what it speaks; unset: what its voices speak where it tells, else any"
     )
     format: Format | None = Field(None, description="what the server is asked for: pcm, or wav")
@@ -98,12 +100,17 @@ class OpenAiOptions(Options):
             raise ValueError("must be pcm or wav: audio is encoded once, for the client, by the gateway")
         return value
 
+    @model_validator(mode="after")
+    def _make_sense_together(self) -> Self:
+        _ = self.key_places
+        if mistakes := list(find_mistakes(self.urls, self.dialect(), self.voice)):
+            raise ValueError("; ".join(mistakes))
+        return self
+
     @property
     def key_places(self) -> KeyPlaces | None:
         """Where the key is; None when none is to be sent."""
-        variables = (self.api_key_env,) if self.api_key_env else ()
-        files = (self.api_key_file.expanduser(),) if self.api_key_file else ()
-        return KeyPlaces(variables, files) if variables or files else None
+        return KeyPlaces.named(self.api_key_env, self.api_key_file)
 
     def dialect(self) -> Dialect:
         """The preset with what stands here instead."""

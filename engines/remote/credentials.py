@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 #: no key is longer: whatever is has been taken for one by mistake
 LONGEST_BYTES = 4096
@@ -45,6 +46,18 @@ class KeyPlaces:
 
     variables: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
+
+    @classmethod
+    def named(cls, variable: str | None, file: Path | str | None) -> Self | None:
+        """The place that an engine's options name by `api_key_env` or `api_key_file`; None where they name none.
+
+        Raises ValueError where they name both: which of two keys counts would show only when one is wrong.
+        """
+        if variable and file:
+            raise ValueError("give api_key_env or api_key_file, not both")
+        if variable:
+            return cls((variable,))
+        return cls(files=(Path(file).expanduser(),)) if file else None
 
     def find(self, environ: Mapping[str, str] | None = None) -> Key:
         """The key as it is now. Reads files. Raises NoKey."""

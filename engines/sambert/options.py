@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engines.contract import Gender, Options
+from engines.errors import near_names
 from engines.remote.credentials import KeyPlaces
+from engines.remote.language import BaseCode
 from engines.sambert.voices import CloudVoice, published
 
 SAMBERT = "sambert"
@@ -29,6 +31,7 @@ COSYVOICE_HZ = 24000
 _HOME = Path("~/.dashscope")
 _WORKSPACE_VARIABLES = ("DASHSCOPE_WORKSPACE", "DASHSCOPE_WORKSPACE_ID")
 _ENDPOINT_VARIABLE = "DASHSCOPE_WEBSOCKET_BASE_URL"
+_SAMBERT_VOICE = re.compile(r"sambert-[a-z0-9_-]+-v[0-9]+")
 _WORKSPACE_ID = r"[A-Za-z0-9_-]*"
 
 
@@ -37,7 +40,7 @@ class NamedVoice(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    languages: Annotated[tuple[str, ...], Field(min_length=1, description="base codes: zh, en, yue, …")]
+    languages: Annotated[tuple[BaseCode, ...], Field(min_length=1, description="base codes: zh, en, yue, …")]
     gender: Gender = Field("", description="for requests that choose by it")
     timestamps: bool = Field(True, description="does it tell when each word is said")
 
@@ -88,8 +91,12 @@ class SambertOptions(Options):
 
     @model_validator(mode="after")
     def _make_sense_together(self) -> Self:
-        if self.api_key_env and self.api_key_file:
-            raise ValueError("give api_key_env or api_key_file, not both")
+        KeyPlaces.named(self.api_key_env, self.api_key_file)
+        for name in self.voices:
+            if not self.is_duplex and not _SAMBERT_VOICE.fullmatch(name):
+                near = near_names(name, [one.id for one in published(SAMBERT)], ["sambert-zhiqi-v1"])
+                what = f"`voices`: each voice of `{SAMBERT}` is a model named sambert-…-v1, which {name!r} is not"
+                raise ValueError(f"{what}: take a model of CosyVoice for cloned voices; {near}")
         if not self.all_voices:
             raise ValueError(f"{self.model} has no published voices that are known here: name yours under `voices`")
         return self
@@ -118,10 +125,8 @@ class SambertOptions(Options):
     def key_places(self, environ: Mapping[str, str] | None = None) -> KeyPlaces:
         """Where the key is looked for."""
         environ = os.environ if environ is None else environ
-        if self.api_key_env:
-            return KeyPlaces((self.api_key_env,))
-        if self.api_key_file:
-            return KeyPlaces(files=(Path(self.api_key_file).expanduser(),))
+        if places := KeyPlaces.named(self.api_key_env, self.api_key_file):
+            return places
         named = environ.get("DASHSCOPE_API_KEY_FILE_PATH", "")
         files = ([Path(named)] if named else []) + [_HOME / "api_key", _HOME / "config.toml"]
         return KeyPlaces((KEY_VARIABLE,), tuple(file.expanduser() for file in files))

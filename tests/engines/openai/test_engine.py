@@ -454,7 +454,7 @@ async def test_a_loop_is_found_at_the_start() -> None:
 async def test_nobody_there_is_told_at_the_start_and_one_of_several_is_enough() -> None:
     port = free_port()
     nobody = f"http://127.0.0.1:{port}/v1"
-    async with speaking(nobody, nobody, start=False) as engine:
+    async with speaking(nobody, f"http://localhost:{port}/v1", start=False) as engine:
         with pytest.raises(Unavailable, match="connection refused") as caught:
             await engine.start()
         assert str(port) not in caught.value.message
@@ -475,10 +475,11 @@ async def test_where_there_is_a_choice_of_models_and_none_is_said_the_start_says
             assert caught.value.retry_after_s is not None
             with pytest.raises(Unavailable, match="`model`"):
                 await engine.check()
-        for more in ({"model": "tts-1"}, {"fields": {"model": "tts-1"}}):
+        unnamed: dict[str, Any] = {"names": {"model": ""}}
+        for more in ({"model": "tts-1"}, {**unnamed, "fields": {"model": "tts-1"}}):
             async with speaking(server.url, **said, **more) as engine:
                 assert await beeps(engine) == 3
-        async with speaking(server.url, **said, names={"model": ""}) as engine:
+        async with speaking(server.url, **said, **unnamed) as engine:
             await engine.check()
     with Server(KokoroFastAPI()) as server:  # takes its own where none is said
         async with speaking(server.url) as engine:

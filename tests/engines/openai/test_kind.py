@@ -51,16 +51,16 @@ def test_a_missing_key_is_a_state_and_none_is_needed_unless_one_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("GPU_BOX_KEY", raising=False)
-    keyed = options(api_key_env="GPU_BOX_KEY", api_key_file=tmp_path / "key")
-    found = missing(HERE, keyed)
-    assert found is not None
-    assert found.state == "not_configured"
-    assert "GPU_BOX_KEY" in found.advice
     assert missing(HERE, options()) is None
+    by_variable, by_file = options(api_key_env="GPU_BOX_KEY"), options(api_key_file=tmp_path / "key")
+    for keyed, place in ((by_variable, "GPU_BOX_KEY"), (by_file, str(tmp_path / "key"))):
+        found = missing(HERE, keyed)
+        assert found is not None
+        assert found.state == "not_configured"
+        assert place in found.advice
     (tmp_path / "key").write_text("sk-1\n")
-    assert missing(HERE, keyed) is None
     monkeypatch.setenv("GPU_BOX_KEY", "sk-2")
-    assert missing(HERE, keyed) is None
+    assert missing(HERE, by_variable) is missing(HERE, by_file) is None
 
 
 @pytest.mark.parametrize(
@@ -81,11 +81,41 @@ def test_a_missing_key_is_a_state_and_none_is_needed_unless_one_is_named(
         ({"sample_rate": 100}, "8000"),
         ({"gap_s": 0}, "greater than 0"),
         ({"url": "http://10.0.0.5/v1"}, "Extra"),
+        ({"urls": ["http://10.0.0.5/v1", "http://10.0.0.5/v1/"]}, "twice.*`slots`"),
+        ({"urls": ["http://a/v1", "http://A/v1"]}, "twice"),
+        ({"urls": ["http://10.0.0.5/v1/audio/speech"]}, r"write http://10\.0\.0\.5/v1 "),
+        ({"fields": {"input": "a"}}, "'input' is the text"),
+        ({"fields": {"text": "a"}, "text": "text"}, "'text' is the text"),
+        ({"fields": {"model": "tts-1"}}, "the option `model`"),
+        ({"fields": {"speed": 2}}, r'`names: \{speed: ""\}`'),
+        ({"names": {"language": "input"}}, "language and text cannot both be 'input'"),
+        ({"names": {"language": "lang", "seed": "lang"}}, "seed and language cannot both be 'lang'"),
+        ({"languages": ["klingon"]}, "'klingon' is no base code"),
+        ({"languages": ["en-US"]}, "'en-US' is no base code"),
+        ({"voices": {"a": ["Chinese"]}}, "'Chinese' is no base code"),
+        ({"preset": "cosyvoice", "voice": "nobody"}, "no voice 'nobody'.*中文女"),
+        ({"preset": "localai", "voices": {"anna": []}, "voice": "ana"}, "near names: anna"),
+        ({"api_key_env": "A", "api_key_file": "b"}, "not both"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_before_anything_is_asked(said: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError, match=why):
         options(**said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"preset": "cosyvoice", "voice": "英文女"},
+        {"preset": "kokoro-fastapi", "voice": "somebody"},  # its server lists more than is known before
+        {"names": {"model": ""}, "fields": {"model": "tts-1"}},
+        {"urls": ["http://10.0.0.5/v1", "https://10.0.0.5/v1", "http://10.0.0.5:81/v1"]},
+        {"urls": ["http://10.0.0.5/audio/speech"], "path": ""},
+        {"languages": ["zh", "yue"]},
+    ],
+)
+def test_what_may_be_meant_is_taken(said: dict[str, Any]) -> None:
+    assert options(**said)
 
 
 def test_a_slash_behind_a_url_is_no_part_of_it() -> None:

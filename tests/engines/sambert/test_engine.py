@@ -199,15 +199,15 @@ async def test_a_voice_that_the_service_does_not_have_is_left_alone_for_a_while_
     make: Make, service: Service
 ) -> None:
     now_s = 0.0
-    engine = await make(clock=lambda: now_s, voices={"sambert-gone": {"languages": ["zh"]}})
-    first = await error_of(engine, ask(voice="sambert-gone"))
+    engine = await make(clock=lambda: now_s, voices={"sambert-nobody-v1": {"languages": ["zh"]}})
+    first = await error_of(engine, ask(voice="sambert-nobody-v1"))
     assert (first.code, first.retry_after_s) == ("unsupported", MEND_S)
     now_s = MEND_S - 1
-    assert (await error_of(engine, ask(voice="sambert-gone"))).retry_after_s == 1
+    assert (await error_of(engine, ask(voice="sambert-nobody-v1"))).retry_after_s == 1
     assert len(service.tasks) == 1
     await speak_all(engine, ask())
     now_s = MEND_S
-    await error_of(engine, ask(voice="sambert-gone"))
+    await error_of(engine, ask(voice="sambert-nobody-v1"))
     assert len(service.tasks) == 3
 
 

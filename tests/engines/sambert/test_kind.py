@@ -158,6 +158,9 @@ def test_what_cannot_stand_in_a_header_is_no_workspace(monkeypatch: pytest.Monke
         ({"api_key_env": "A", "api_key_file": "b"}, "not both"),
         ({"model": "cosyvoice-v3.5-plus"}, "name yours under `voices`"),
         ({"voices": {"mine": {"languages": []}}}, "languages"),
+        ({"voices": {"sambert-new-v1": {"languages": ["klingon"]}}}, "'klingon' is no base code"),
+        ({"voices": {"foo": {"languages": ["zh"]}}}, "named sambert-…-v1, which 'foo' is not"),
+        ({"voices": {"zhiqi": {"languages": ["zh"]}}}, "near names: sambert-zhiqi-v1"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(wrong: dict[str, Any], told: str) -> None:
