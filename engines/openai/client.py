@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
 import socket
 from collections.abc import AsyncGenerator, Mapping
@@ -23,6 +22,7 @@ import aiohttp
 
 from engines.errors import DeadlineExceeded, EngineFault, SpeechError, Unavailable
 from engines.remote.exchange import Tap
+from engines.remote.unreachable import why
 
 #: seconds for which an idle connection is kept: uvicorn, on which most of these servers run, closes its after 5
 KEPT_S = 4.0
@@ -251,9 +251,7 @@ def _failure(error: Exception) -> SpeechError:
     if isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError):
         return Unavailable("the engine's server cannot be reached through the proxy of the environment")
     if isinstance(error, aiohttp.ClientConnectorError):
-        number = error.os_error.errno
-        why = f": {os.strerror(number).lower()}" if number else ""
-        return Unavailable(f"the engine's server cannot be reached{why}")
+        return Unavailable(f"the engine's server cannot be reached: {why(error.os_error)}")
     if isinstance(error, ValueError):
         return Unavailable("the engine's server cannot be reached: its address, or the proxy's, is no URL")
     if isinstance(error, aiohttp.ServerDisconnectedError | OSError):

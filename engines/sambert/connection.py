@@ -13,11 +13,19 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidProxy,
+    InvalidStatus,
+    InvalidURI,
+    ProxyError,
+    WebSocketException,
+)
 from websockets.protocol import State
 
 from engines.errors import EngineFault, SpeechError, Unavailable
 from engines.remote.exchange import Tap
+from engines.remote.unreachable import why
 from engines.sambert.faults import turned_away
 from engines.sambert.protocol import Audio, Event, OneShot, Started, Task, exchange_for
 from engines.sambert.times import Times
@@ -62,11 +70,24 @@ async def open_connection(
         raise turned_away(answer.status_code, bytes(answer.body or b""), answer.headers.get("Retry-After")) from None
     except TimeoutError:
         raise Unavailable(f"the speech service could not be reached within {times.connect_s:g} s") from None
-    except (OSError, EOFError, ImportError, WebSocketException) as error:  # ImportError: for a proxy that speaks SOCKS
-        raise Unavailable(f"the speech service cannot be reached ({type(error).__name__})") from None
+    except (OSError, EOFError, ImportError, WebSocketException) as error:
+        raise Unavailable(f"the speech service cannot be reached: {_why_not(error)}") from None
     if tap and socket.response:
         _note_answer(tap, socket.response.status_code, socket.response.headers.raw_items())
     return Connection(socket, dict(headers), times, tap)
+
+
+def _why_not(error: OSError | EOFError | ImportError | WebSocketException) -> str:
+    """Why there is no connection, in words without an address."""
+    if isinstance(error, OSError | EOFError):
+        return why(error)
+    if isinstance(error, InvalidURI):
+        return "its address is no URL: the operator must look at `endpoint`"
+    if isinstance(error, ImportError):
+        return "the proxy of the environment speaks SOCKS, for which python-socks is not installed"
+    if isinstance(error, InvalidProxy | ProxyError):
+        return "the proxy of the environment does not lead there"
+    return "who answers there speaks no WebSocket"
 
 
 def _note_answer(tap: Tap, status: int, headers: Iterable[tuple[str, str]], body: bytes = b"") -> None:

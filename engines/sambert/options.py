@@ -52,7 +52,7 @@ class SambertOptions(Options):
         SAMBERT,
         description="`sambert`, whose voices are models themselves, or one of CosyVoice, such as `cosyvoice-v3-flash`",
     )
-    endpoint: Annotated[str, Field(pattern=r"^(wss?://\S+)?$")] = Field(
+    endpoint: Annotated[str, Field(pattern=r"^(wss?://[^\s/:?#]\S*)?$")] = Field(
         "", description=f"unset: `{_ENDPOINT_VARIABLE}`, or `{ENDPOINT}`"
     )
     workspace: Annotated[str, Field(pattern=f"^{_WORKSPACE_ID}$")] = Field(

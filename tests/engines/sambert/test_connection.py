@@ -142,7 +142,12 @@ async def test_nobody_at_the_endpoint() -> None:
         async with pool_at(address) as pool:
             error = await fault_of(pool)
         assert (type(error), error.retry_after_s) == (Unavailable, None)
-        assert "127.0.0.1" not in error.message
+        assert error.message == "the speech service cannot be reached: connection refused"
+
+
+async def test_an_address_that_is_no_url() -> None:
+    async with pool_at("wss://") as pool:
+        assert "no URL" in (await fault_of(pool)).message
 
 
 @pytest.mark.parametrize("answer", [b"", b"\x16\x03\x01", b"HTTP/1.1 101 Switching Protocols\r\n\r\n"])

@@ -153,6 +153,8 @@ def test_what_cannot_stand_in_a_header_is_no_workspace(monkeypatch: pytest.Monke
         ({"sample_rate": 7999}, "sample_rate"),
         ({"model": "sambert-zhiqi-v1"}, "model"),
         ({"endpoint": "https://example.org"}, "endpoint"),
+        ({"endpoint": "wss://:443/inference"}, "endpoint"),
+        ({"endpoint": "wss:///inference"}, "endpoint"),
         ({"workspace": "a\r\nb"}, "workspace"),
         ({"api_key_env": "sk-0123"}, "api_key_env"),
         ({"api_key_env": "A", "api_key_file": "b"}, "not both"),
