@@ -343,6 +343,7 @@ class EngineKind:
     describe: Callable[[Instance, Any], EngineInfo] | None = None
     missing: Callable[[Instance, Any], Missing | None] | None = None
     isolation: Isolation = "process"  # where instances run unless engines.yaml says otherwise
+    isolation_fixed: bool = False  # they run nowhere else: `create` would refuse it, so engines.yaml may not say it
     models: tuple[ModelRecipe, ...] = ()  # what `voxgate models` can fetch and export for it
     voices: Callable[[Instance, Any], VoiceMaker] | None = None  # for kinds whose users make voices; loads nothing
     exchanges: Exchanges | None = None  # for kinds that speak to a server: what `voxgate engines record` can record

@@ -83,6 +83,7 @@ KIND = EngineKind(
     describe=describe,
     missing=missing,
     isolation="process",
+    isolation_fixed=True,
 )
 
 

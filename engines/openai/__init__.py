@@ -109,6 +109,7 @@ KIND = EngineKind(
     describe=describe,
     missing=missing,
     isolation="inline",
+    isolation_fixed=True,
     exchanges=Exchanges(exchanges, known),
 )
 

@@ -109,6 +109,9 @@ def _entry(name: str, document: Document, registry: Registry) -> EngineEntry | N
     kind = _kind(given.get("kind"), path, document, registry)
     common = _common(given, path, document)
     options = None if kind is None else _options(kind, given, path, document, registry)
+    if kind and common and kind.isolation_fixed and common.isolation not in (None, kind.isolation):
+        text = f"engines of kind {kind.name} run as `{kind.isolation}` only: take this out"
+        document.problem((*path, "isolation"), text)
     if kind is None or common is None or options is None or len(document.problems) > before:
         return None
     return EngineEntry(name, kind, options, **common.model_dump())

@@ -105,21 +105,3 @@ def test_a_client_that_leaves_is_noticed_by_the_service(tmp_path: Path) -> None:
             ask(leaving)
             wait_until(lambda: bool(service.tasks) and service.tasks[0].audio_bytes > 0)
         wait_until(lambda: service.tasks[0].state == "left" and service.open == 0)
-
-
-def test_in_a_worker_process_it_says_what_to_do(tmp_path: Path) -> None:
-    service = Service()
-    with service_beside(service), pytest.MonkeyPatch.context() as patch:
-        patch.setenv(VARIABLE, KEY)
-        entry = f"{{kind: sambert, endpoint: '{service.endpoint}', api_key_env: {VARIABLE}, isolation: process}}"
-        engines = f"version: 1\nengines:\n  cloud: {entry}\n  spare: {{kind: tone}}\n"
-        files = {"engines": engines, "voices": VOICES % "sambert-zhihao-v1", "policies": POLICIES}
-        with running(tmp_path, **files) as gateway:
-            state = {"state": "starting"}
-
-            def settled() -> bool:
-                state.update(gateway.client.get("/v1/engines").json()["engines"]["cloud"])
-                return state["state"] == "down"
-
-            wait_until(settled)
-            assert "isolation: process" in str(state)

@@ -57,7 +57,16 @@ def registry() -> Registry:
     registry = Registry()
     for kind in (
         EngineKind("small", SmallOptions, lambda *_: None, "small", "", describe=describe_small),  # type: ignore[arg-type]
-        EngineKind("cloud", CloudOptions, lambda *_: None, "far", "", missing=miss_key),  # type: ignore[arg-type]
+        EngineKind(
+            "cloud",
+            CloudOptions,
+            lambda *_: None,  # type: ignore[arg-type]
+            "far",
+            "",
+            missing=miss_key,
+            isolation="inline",
+            isolation_fixed=True,
+        ),
     ):
         registry.kinds[kind.name] = kind
     registry.plugins.append(

@@ -138,6 +138,16 @@ def test_private_endpoints_and_secrets_by_name_are_allowed(load: Callable[..., o
     load({"engines.yaml": f"{ENGINES}  echo: {{kind: small}}\n  far: {{kind: cloud, {line}}}\n"}, {"KEY": "sk-1"})
 
 
+def test_a_kind_that_runs_in_one_way_only_is_not_told_another(
+    load: Callable[..., object], told: Callable[..., list[str]]
+) -> None:
+    engines = f"{ENGINES}  echo: {{kind: small, isolation: inline}}\n  far: {{kind: cloud, isolation: %s}}\n"
+    load({"engines.yaml": engines % "inline"})
+    (line,) = told({"engines.yaml": engines % "process"})
+    assert "engines.far.isolation" in line
+    assert "kind cloud run as `inline` only: take this out" in line
+
+
 @pytest.mark.parametrize(
     "host",
     ["172.32.0.1", "100.64.0.1", "134744072", "0x8080808", "127.0.0.1@cloud.example", "[2001:db8::1]", "a.b", ""],
