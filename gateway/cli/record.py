@@ -26,6 +26,10 @@ from gateway.recording.tape import Recording, Tape, read
 
 #: characters that may be spent where nobody says how many: enough for the usual exchanges
 SPEND_CHARS = 300
+#: the exit status of what was stopped by Ctrl-C, as shells have it
+STOPPED = 130
+#: how an exchange ends that met no server, where nothing was received
+_NOBODY_THERE = frozenset({"unavailable", "fault"})
 
 
 @click.command()
@@ -78,12 +82,15 @@ def command(
     chosen = _chosen(exchanges, cases)
     _require(config, name, chosen, spend)
     output = output or Path(f"{name}-exchanges.jsonl")
+    tape: Tape | None = None
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does: the file says that it was stopped
     try:
         with Tape(output, name, config.engines[name].kind.name, _masks(config, name)) as tape:
             asyncio.run(_record(chosen, tape))
     except KeyboardInterrupt:
-        raise click.ClickException(f"stopped: {output} holds what was recorded until then") from None
+        kept = f"{output} holds what was recorded until then" if tape and tape.heard else "nothing was recorded"
+        click.echo(f"stopped: {kept}", err=True)
+        raise click.exceptions.Exit(STOPPED) from None
     except FileExistsError:
         raise click.ClickException(f"{output} is there already: remove it, or name another file with -o") from None
     click.echo(f"recorded in {output}; look through it before you pass it on", err=True)
@@ -91,13 +98,16 @@ def command(
 
 
 async def _record(chosen: Sequence[Exchange], tape: Tape) -> None:
-    """One exchange after another. Raises OSError where the recording cannot be written."""
+    """One exchange after another. Raises OSError where the recording cannot be written, ClickException where there is
+    no server to record: the other exchanges would only wait for it, too."""
     for exchange in chosen:
         click.echo(f"{exchange.name}: {exchange.summary} …", err=True)
         tape.begin(exchange)
         code, message = await _have(exchange, tape)
         tape.end(code, message)
         tape.check()
+        if not tape.heard and code in _NOBODY_THERE:
+            raise click.ClickException(f"nothing was recorded: {message}")
 
 
 async def _have(exchange: Exchange, tape: Tape) -> tuple[str, str]:

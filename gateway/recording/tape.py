@@ -29,13 +29,18 @@ FIRST_BYTES = 64
 
 
 class Tape:
-    """Writes a recording; a `Tap` for the exchange that was begun last. Raises FileExistsError, OSError."""
+    """Writes a recording; a `Tap` for the exchange that was begun last. Raises FileExistsError, OSError.
+
+    One that is stopped before anything has come from the server leaves no file.
+    """
 
     def __init__(self, path: Path, engine: str, kind: str, masks: Masks) -> None:
         self._path, self._masks = path, masks
         self._case = ""
         self._began_s = 0.0
         self._failed: OSError | None = None
+        #: has anything come from the server, in any exchange
+        self.heard = False
         # nobody else's to read: what it holds is masked, and still says who speaks to whom
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         # what no UTF-8 has, such as a byte of a header, is written as JSON escapes it
@@ -50,6 +55,8 @@ class Tape:
         self._write({"whole": kind is None})
         with suppress(OSError):  # what could not be written was told by `check`
             self._file.close()
+            if kind is not None and not self.heard:  # it would only be in the way of the next one
+                self._path.unlink()
 
     def begin(self, exchange: Exchange) -> None:
         self._case, self._began_s = exchange.name, time.monotonic()
@@ -57,6 +64,7 @@ class Tape:
 
     def note(self, direction: Direction, what: str, data: str | bytes) -> None:
         """As `Tap` says. Audio is kept as its length, its hash and its first bytes."""
+        self.heard = self.heard or direction == "received"
         at_ms = round((time.monotonic() - self._began_s) * 1000, 1)
         if isinstance(data, bytes) and what != "binary":
             data = data.decode(errors="replace")

@@ -268,12 +268,45 @@ def test_stopped_by_a_signal_it_leaves_what_was_recorded(home: Path, server: Ser
         assert server.silent.wait(DEADLINE_S)
         process.send_signal(number)
         told = process.communicate(timeout=DEADLINE_S)[1]
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert "stopped: far-exchanges.jsonl holds what was recorded until then" in told
     assert "Traceback" not in told
     written = lines(home / "far-exchanges.jsonl")
     assert [line["ended"] for line in written if "ended" in line] == ["plain"]
     assert written[-1] == {"whole": False}
+
+
+def test_stopped_before_anything_was_heard_it_leaves_no_file(home: Path, server: Server) -> None:
+    environment = surroundings(home, TALKER_KEY=KEY, PYTHONPATH=os.pathsep.join([str(ROOT), str(home / "plugin")]))
+    server.scripts.clear()
+    with subprocess.Popen(
+        [*VOXGATE, "engines", "record", "far"], cwd=home, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert server.silent.wait(DEADLINE_S)
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=DEADLINE_S)[1]
+    assert (process.returncode, told.splitlines()[-1]) == (130, "stopped: nothing was recorded")
+    assert not (home / "far-exchanges.jsonl").exists()
+
+
+def test_where_nobody_is_there_it_ends_with_the_first_exchange_and_leaves_no_file(
+    run: Run, home: Path, server: Server
+) -> None:
+    server.scripts["plain"] = [("error", "unavailable", "the server cannot be reached: connection refused")]
+    done = run("far")
+    assert (done.exit_code, server.asked) == (1, ["plain"])
+    assert "nothing was recorded: the server cannot be reached: connection refused" in done.stderr
+    assert not (home / "far-exchanges.jsonl").exists()
+    server.server_close()
+    assert "nothing was recorded: ConnectionRefusedError" in run("far").stderr
+    assert not (home / "far-exchanges.jsonl").exists()
+
+
+def test_a_server_that_goes_away_later_is_on_record(run: Run, home: Path, server: Server) -> None:
+    server.scripts["wrong-key"] = [("error", "unavailable", "the server cannot be reached")]
+    assert run("far", "--cases", "plain,wrong-key,long", "--spend", "9999").exit_code == 0
+    assert server.asked == ["plain", "wrong-key", "long"]
+    assert lines(home / "far-exchanges.jsonl")[-1] == {"whole": True}
 
 
 def test_a_stopped_recording_is_compared_as_far_as_it_goes(run: Run, home: Path) -> None:
