@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from engines.errors import SpeechError
 from gateway.guards import Guarded
 from gateway.refusals import Forbidden, NoEngine
 from policies.decide import NOT_FOR_THE_KEY
-from policies.types import Plan, Skip
+from policies.types import Plan, Skip, SkipCode, Snapshot
 
 #: an engine that will be back within this (seconds) by itself is worth coming back for
 SOON_S = 30.0
+
+#: what only the operator can mend: the reasons name variables, files and commands
+_LACKING: frozenset[SkipCode] = frozenset({"not_installed", "not_configured"})
 
 _NOBODY: Mapping[str, Guarded] = MappingProxyType({})
 
@@ -29,7 +33,7 @@ def no_engine(
     skips = [skip for skip in plan.skipped if skip.code != "excluded"]
     errors = [error for _, error in failures]
     tried = "; ".join(dict.fromkeys(error.message for error in errors))  # a second try often ends as the first
-    skipped = "; ".join(f"{skip.engine}: {skip.reason}" for skip in skips)
+    skipped = "; ".join(f"{skip.engine}: {for_clients(skip).reason}" for skip in skips)
     message = "no engine can speak this: " + ("; ".join(part for part in (tried, skipped) if part) or "none is set up")
     if returns := [*_returns(failures, skips)]:
         back_in_s, code, engine = min(returns)
@@ -49,6 +53,22 @@ def no_engine(
     if down and all(skip.code == "too_slow" for skip in down):
         return NoEngine(message, plan, status=503, code="too_slow")
     return NoEngine(message, plan, status=503, code="unavailable")
+
+
+def for_clients(skip: Skip) -> Skip:
+    """As it is told to those who may not see details of engines: without the operator's advice."""
+    return replace(skip, reason=skip.code.replace("_", " ")) if skip.code in _LACKING else skip
+
+
+def without_advice(snapshot: Snapshot) -> Snapshot:
+    """So that plans by it say no more than `for_clients`."""
+    bare = {name: replace(one, reason="") for name, one in snapshot.engines.items() if one.state in _LACKING}
+    return replace(snapshot, engines={**snapshot.engines, **bare})
+
+
+def for_operators(plan: Plan) -> str:
+    """What to do about engines that lack something; empty when none does."""
+    return "; ".join(f"{skip.engine}: {skip.reason}" for skip in plan.skipped if skip.code in _LACKING)
 
 
 def _returns(failures: Sequence[tuple[str, SpeechError]], skips: Sequence[Skip]) -> Iterator[tuple[float, str, str]]:

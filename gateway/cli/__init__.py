@@ -54,7 +54,7 @@ class Commands(click.Group):
         except ConfigError as error:
             message = str(error)  # a line for each problem
         except SpeechError as error:
-            message = f"voxgate: {error.message}"
+            message = f"voxgate: {_for_operators(error)}"
         except OSError as error:
             if error.errno == errno.EPIPE:  # `voxgate … | head`: click ends quietly
                 raise
@@ -62,6 +62,15 @@ class Commands(click.Group):
             message = f"voxgate: {named}{error.strerror or error}"
         click.echo(message, err=True)
         raise click.exceptions.Exit(1)
+
+
+def _for_operators(error: SpeechError) -> str:
+    """Whoever is at the command line may know what engines lack."""
+    from gateway.no_engine import for_operators
+    from gateway.refusals import NoEngine
+
+    advice = for_operators(error.plan) if isinstance(error, NoEngine) else ""
+    return f"{error.message} ({advice})" if advice else error.message
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -12,10 +12,12 @@ from importlib.metadata import PackageNotFoundError, version
 from litestar import Litestar, Router
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
+from litestar.types import Scope
 
+from gateway.http.access import sees_details
 from gateway.http.admin import admin_endpoints
 from gateway.http.docs import openapi_config
-from gateway.http.errors import COUNT, HANDLERS
+from gateway.http.errors import COUNT, HANDLERS, SEES
 from gateway.http.health import health_endpoints
 from gateway.http.inquiries import inquiry_endpoints
 from gateway.http.listings import listing_endpoints
@@ -59,6 +61,9 @@ def create_app(runtime: Runtime) -> Litestar:
     ]
     observer = Observer(runtime, _version(), os.environ)
 
+    def sees(scope: Scope) -> bool:
+        return sees_details(scope, runtime.config, runtime.clock)
+
     @asynccontextmanager
     async def living(_: Litestar) -> AsyncGenerator[None, None]:
         server_log = logging.getLogger("uvicorn.error")
@@ -77,7 +82,7 @@ def create_app(runtime: Runtime) -> Litestar:
             *health_endpoints(runtime),
             metrics_endpoint(runtime, observer.exposition),
         ],
-        state=State({COUNT: observer.metrics.error}),
+        state=State({COUNT: observer.metrics.error, SEES: sees}),
         lifespan=[living],
         # From the outside in; the order is Litestar's own.
         # 1. CORS, why here: around everything, so that a page in a browser can read errors too, those of 2 included.

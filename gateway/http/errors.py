@@ -21,6 +21,7 @@ from gateway.http.ids import request_id_of
 from gateway.http.permits import permit_of
 from gateway.limits.headers import Headers
 from gateway.limits.limiter import RateLimited
+from gateway.no_engine import for_clients
 from gateway.refusals import NoEngine
 
 logger = logging.getLogger("voxgate.http")
@@ -31,6 +32,8 @@ SHORTEST_RETRY_S, LONGEST_RETRY_S = 1.0, 120.0
 
 #: where the application keeps what counts its errors, by status and code
 COUNT: Final = "count_error"
+#: and what tells by a request's scope whether its sender may see details of engines
+SEES: Final = "sees_details"
 #: codes of what the router says by itself
 _CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 
@@ -86,9 +89,10 @@ def on_speech_error(request: Request[Any, Any, Any], error: SpeechError) -> Resp
     """What engines, the pipeline and the parser raise on purpose: their messages are written for clients."""
     skipped = {}
     if isinstance(error, NoEngine):  # the one error that carries more than words
-        skipped["skipped"] = [
-            {"engine": one.engine, "code": one.code, "reason": one.reason} for one in error.plan.skipped
-        ]
+        told = error.plan.skipped
+        if not request.app.state[SEES](request.scope):
+            told = tuple(map(for_clients, told))
+        skipped["skipped"] = [{"engine": one.engine, "code": one.code, "reason": one.reason} for one in told]
     body = error_object(
         error.message,
         status=error.status,

@@ -12,6 +12,7 @@ from gateway.http.access import identify, sees_details
 from gateway.http.body import read_body
 from gateway.http.docs import PlanOperation
 from gateway.http.wire import parse_speech
+from gateway.no_engine import without_advice
 from gateway.record import Served
 from gateway.runtime import Runtime
 
@@ -38,7 +39,10 @@ def inquiry_endpoints(runtime: Runtime) -> list[HTTPRouteHandler]:
         caller = identify(request.scope, runtime.config, runtime.clock)
         body = await read_body(request.scope, request.receive, limits.max_body_bytes)
         asked, _ = parse_speech(body, limits.max_chars)
-        return explain(caller.ask(asked), runtime.config, runtime.board.snapshot())
+        snapshot = runtime.board.snapshot()
+        if not sees_details(request.scope, runtime.config, runtime.clock):
+            snapshot = without_advice(snapshot)
+        return explain(caller.ask(asked), runtime.config, snapshot)
 
     @get(
         ["/speech/{request_id:str}", "/audio/speech/{request_id:str}"],

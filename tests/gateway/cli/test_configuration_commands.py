@@ -238,6 +238,15 @@ def test_explain_leaves_a_long_text_that_cannot_wait_to_a_quicker_engine(
     assert json.loads(told.stdout)["steps"][0]["engine"] == speaks
 
 
+def test_say_tells_what_the_engines_lack(directory: Path, tmp_path: Path) -> None:
+    (directory / "engines.yaml").write_text("version: 1\nengines:\n  a: {kind: sambert, api_key_env: NOBODY_SET_IT}\n")
+    (directory / "voices.yaml").write_text("version: 1\ndefault: v\nvoices:\n  v: {engines: {a: sambert-zhiqi-v1}}\n")
+    (directory / "policies.yaml").write_text("version: 1\nrules:\n  - {name: all, use: [a]}\n")
+    told = run_alone("say", "你好", "-o", "x.wav", "--config", str(directory), cwd=tmp_path)
+    assert told.returncode == 1
+    assert "a: not configured (a: no API key of Alibaba Cloud Model Studio: NOBODY_SET_IT is not set)" in told.stderr
+
+
 def test_explain_answers_for_an_imagined_board(directory: Path, tmp_path: Path) -> None:
     board = tmp_path / "board.json"
     states = {"indextts": "not_installed", "sambert": "not_configured", "espeak": "down"}

@@ -386,6 +386,30 @@ def test_what_a_key_may_is_spoken(
     assert "x-voxgate-degraded" not in response.headers
 
 
+def test_what_an_engine_lacks_is_told_to_admins_and_to_programs_on_this_machine(
+    server: Callable[..., Gateway],
+) -> None:
+    lacking = {
+        "engines": "version: 1\nengines:\n  cloud: {kind: sambert, api_key_env: NOBODY_SET_IT}\n",
+        "voices": "version: 1\ndefault: v\nvoices:\n  v: {engines: {cloud: sambert-zhiqi-v1}}\n",
+        "policies": "version: 1\nrules:\n  - {name: all, use: [cloud]}\n",
+    }
+
+    def told(gateway: Gateway, path: str, **headers: str) -> str:
+        response = gateway.client.post(path, json={"input": "你好"}, headers=headers)
+        assert response.status_code == (200 if path.endswith("plan") else 503)
+        (skip,) = response.json().get("error", response.json())["skipped"]
+        assert skip["code"] == "not_configured"
+        assert "NOBODY_SET_IT" not in response.json().get("error", {}).get("message", "")
+        return str(skip["reason"])
+
+    keyed, open_here = server(keys=KEYS, **lacking), server(**lacking)
+    for path in ("/v1/speech", "/v1/plan"):
+        assert told(keyed, path, **bearer("app")) == "not configured"
+        assert "NOBODY_SET_IT is not set" in told(keyed, path, **bearer("chief"))
+        assert "NOBODY_SET_IT is not set" in told(open_here, path)
+
+
 def test_engines_that_a_key_may_not_use_are_excluded_from_its_plan(limited: Callable[..., httpx.Response]) -> None:
     plan = limited("only_b", "/v1/plan").json()
     assert [step["engine"] for step in plan["steps"]] == ["b"]
