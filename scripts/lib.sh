@@ -60,10 +60,12 @@ pip_install() {
         "is there room on the disk? All that pip said: .venv/install.log)"
 }
 
+extras() { (cd scripts/locks && echo *.txt | sed 's/\.txt//g'); }
+
 # install_lock NAME: .venv holds what scripts/locks/NAME.txt pins, and this project. Quick when it already does.
 install_lock() {
     lock="scripts/locks/$1.txt"
-    [ -f "$lock" ] || die "there is no extra '$1'; there are: $(cd scripts/locks && echo *.txt | sed 's/\.txt//g')"
+    [ -f "$lock" ] || die "there is no extra '$1'; there are: $(extras)"
     usable_venv || make_venv
     stamp=".venv/.installed-$1"
     want=$(cat "$lock" pyproject.toml | cksum)

@@ -67,7 +67,16 @@ def test_an_extra_that_is_not_there_is_told_with_those_that_are(clone: Path, tmp
     )
     done = run(clone / "scripts" / "install", "nonsense")
     assert done.returncode == 1
-    assert done.stderr == "there is no extra 'nonsense'; there are: core indextts openvino otel test\n"
+    assert done.stderr == "there is no extra 'nonsense'; there are: core indextts openai openvino otel sambert test\n"
+
+
+@pytest.mark.parametrize("asks", ["-h", "--help"])
+def test_asked_for_help_it_tells_how_it_is_called_and_installs_nothing(clone: Path, tmp_path: Path, asks: str) -> None:
+    done = run(clone / "scripts" / "install", asks, PATH=path_with(tmp_path / "bin", "exit 1"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: scripts/install [EXTRA …]")
+    assert "sambert" in done.stdout
+    assert not (clone / ".venv").exists()
 
 
 def test_without_an_index_it_ends_with_one_line_and_begins_anew_after_a_kill(clone: Path, tmp_path: Path) -> None:
