@@ -23,7 +23,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from engines.contract import Missing
 from engines.registry import Registry
+from gateway.configuration.engines import EngineEntry
 from gateway.configuration.load import Config
 from models.bundle import BundleError, find_bundles
 
@@ -244,8 +246,12 @@ def redis(config: Config) -> Iterator[Finding]:
 
 
 def credentials(config: Config) -> Iterator[Finding]:
-    """Every option that names an environment variable: is it set."""
+    """Every option that names an environment variable: is it set. An engine that is not configured says among the
+    engines what it lacks."""
     for entry in config.engines.values():
+        missing = _missing(config, entry) if entry.enabled else None
+        if missing and missing.state == "not_configured":
+            continue
         for option, variable in entry.options.model_dump().items():
             if entry.enabled and option.endswith("_env") and isinstance(variable, str) and variable:
                 there = bool(os.environ.get(variable))
@@ -253,12 +259,15 @@ def credentials(config: Config) -> Iterator[Finding]:
                 yield Finding("credentials", "ok" if there else "note", text)
 
 
+def _missing(config: Config, entry: EngineEntry) -> Missing | None:
+    return entry.kind.missing(config.instance(entry.name), entry.options) if entry.kind.missing else None
+
+
 def engines(config: Config) -> Iterator[Finding]:
     for name, entry in config.engines.items():
         if not entry.enabled:
             continue
-        missing = entry.kind.missing(config.instance(name), entry.options) if entry.kind.missing else None
-        if missing:
+        if missing := _missing(config, entry):
             state = missing.state.replace("_", " ")
             yield Finding("engines", "note", f"{name} is {state}", missing.advice)
         else:

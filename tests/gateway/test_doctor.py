@@ -136,6 +136,25 @@ def test_a_missing_engine_library_is_told_with_the_command_that_mends_it(doctor:
 
 
 @pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("", "DASHSCOPE_API_KEY is not set"),
+        ("LTAI0123456789", "holds the ID of an AccessKey pair"),
+    ],
+)
+def test_a_key_that_is_missing_or_none_is_told_once(doctor: Doctor, key: str, told: str) -> None:
+    _, said = doctor(DASHSCOPE_API_KEY=key)
+    (line,) = [line for line in said.splitlines() if "DASHSCOPE_API_KEY" in line]
+    assert told in line
+    assert line.startswith("note    engines: sambert is not configured")
+
+
+def test_a_key_that_may_be_one_is_said_to_be_set(doctor: Doctor) -> None:
+    _, said = doctor(DASHSCOPE_API_KEY="sk-very-secret")
+    assert "ok      credentials: engine sambert: DASHSCOPE_API_KEY is set" in said
+
+
+@pytest.mark.parametrize(
     ("variables", "keys", "line"),
     [
         ({}, None, "ok      keys: there is none: only programs on this machine may speak; others may"),
