@@ -90,7 +90,9 @@ async def send_stream(send: Send, reply: Reply, request_id: str, ignored: list[s
             await send({"type": "http.response.body", "body": piece, "more_body": True})
     except Exception as error:
         code = getattr(error, "code", None)
-        about = {"request_id": request_id}
+        about = {"request_id": request_id, "engine": reply.served.engine}
+        if code:
+            about["reason"] = str(error)
         logger.warning(
             "broke off: %s", code or "unexpected error", exc_info=None if code else error, extra={"voxgate": about}
         )

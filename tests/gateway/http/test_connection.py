@@ -175,7 +175,8 @@ def test_a_speech_that_breaks_off_is_seen_to_be_incomplete(
     assert outcome["error"]["code"] == "interrupted"
     assert outcome["bytes"] > 0
     warnings = [one for one in errors_logged.records if one.levelno == logging.WARNING]
-    assert request_id in [facts_of(one).get("request_id") for one in warnings]
+    (facts,) = [facts_of(one) for one in warnings if facts_of(one).get("request_id") == request_id]
+    assert (facts["engine"], "the probe breaks off" in str(facts["reason"])) == ("only", True)
     assert "Traceback" not in errors_logged.text
     assert "without completing" not in errors_logged.text
 
