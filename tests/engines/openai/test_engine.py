@@ -417,7 +417,9 @@ async def test_a_visit_that_is_overtaken_by_the_close_says_that_the_engine_was_c
         async with speaking(server.url) as engine:
             assert await beeps(engine) == 3
     assert said
-    assert set(said) <= {"the engine was closed", "the engine's server closed the connection without an answer"}
+    server_s = "the engine's server "  # how far the visit had come is the network's affair
+    cut = {f"{server_s}closed the connection without an answer", f"{server_s}broke off amid its answer"}
+    assert set(said) <= {"the engine was closed", *cut}
 
 
 # --- other gateways ---
