@@ -10,6 +10,7 @@ from engines.openai.dialects import Dialect
 
 #: options that say what of a speech is otherwise said by a field
 _OPTIONS: Mapping[str, str] = {"model": "model", "voice": "voice", "format": "format", "rate": "sample_rate"}
+_OPENAI = "api.openai.com"
 
 
 def find_mistakes(urls: Sequence[str], dialect: Dialect, voice: str | None) -> Iterator[str]:
@@ -31,6 +32,8 @@ def _of_urls(urls: Sequence[str], path: str) -> Iterator[str]:
         seen.add(place)
         if path and url.endswith(path):
             yield f"`urls`: {path} is put behind {url}: write {url.removesuffix(path)}"
+        elif parts.hostname == _OPENAI and not parts.path:  # others may well speak without
+            yield f"`urls`: OpenAI speaks below /v1: write {url}/v1"
 
 
 def _of_fields(dialect: Dialect) -> Iterator[str]:

@@ -84,6 +84,7 @@ def test_a_missing_key_is_a_state_and_none_is_needed_unless_one_is_named(
         ({"urls": ["http://10.0.0.5/v1", "http://10.0.0.5/v1/"]}, "twice.*`slots`"),
         ({"urls": ["http://a/v1", "http://A/v1"]}, "twice"),
         ({"urls": ["http://10.0.0.5/v1/audio/speech"]}, r"write http://10\.0\.0\.5/v1 "),
+        ({"urls": ["https://api.openai.com/"]}, r"write https://api\.openai\.com/v1 "),
         ({"fields": {"input": "a"}}, "'input' is the text"),
         ({"fields": {"text": "a"}, "text": "text"}, "'text' is the text"),
         ({"fields": {"model": "tts-1"}}, "the option `model`"),
