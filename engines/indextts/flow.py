@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engines.indextts.network import Network
-from engines.indextts.slices import whole
+from models.network import Network
+from models.slices import whole
 
 Array = npt.NDArray[np.float32]
 

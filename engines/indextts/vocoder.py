@@ -12,8 +12,8 @@ from math import ceil, prod
 import numpy as np
 import numpy.typing as npt
 
-from engines.indextts.network import Network
 from engines.indextts.sizes import VocoderSizes
+from models.network import Network
 
 Array = npt.NDArray[np.float32]
 

@@ -61,8 +61,7 @@ class _Builder:
         In 8 bit only within the residual blocks, which take nearly all of the time: what they round is added to
         something exact. Rounding between the blocks as well would double the noise for a twentieth of the time.
         """
-        direction = f"{name}.weight_v" if f"{name}.weight_v" in self._tensors else f"{name}.weight"
-        kernel = self._tensors.shape(direction)[-1]
+        kernel = self._tensors.weight_shape(name)[-1]
         weight = self._tensors.take_weight_norm(name, (outputs, inputs, kernel))
         given = self._tensors.take(f"{name}.bias", (outputs,)) if bias else np.zeros(outputs, np.float32)
         reach = (kernel - 1) * dilation // 2
