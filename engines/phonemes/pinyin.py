@@ -1,7 +1,6 @@
 """Mandarin as syllables: initial, final and tone of each Han character, by pypinyin (MIT), words by rjieba (MIT).
 
-Tones are as spoken in the word: third tones before third tones, 一 and 不. Knows no voice's symbols, and nothing about
-numbers: digits and Latin letters are what the caller has made of them before.
+Knows no voice's symbols, and nothing about numbers: what digits and Latin letters become, the caller has seen to.
 """
 
 from __future__ import annotations
@@ -22,9 +21,10 @@ _SYLLABLE = re.compile("([a-zêüv]+)([1-5])")
 class Syllable:
     """A syllable in the parts of the strict spelling: y and w are no initials, finals are whole (`iou`, `uei`, `uen`).
 
-    `initial` may be empty; ü is v; `tone` is 1 to 5, 5 the neutral one.
+    `spelling` is the usual one, without tone. `initial` may be empty; ü is v; `tone` is 1 to 5, 5 the neutral one.
     """
 
+    spelling: str
     initial: str
     final: str
     tone: int
@@ -43,10 +43,11 @@ class Word:
     syllables: tuple[Syllable, ...] = ()
 
 
-def words(text: str) -> list[Word]:
+def words(text: str, *, sandhi: bool = True) -> list[Word]:
     """The words of a Mandarin text in order, with what is between them; nothing is left out.
 
-    A character that no dictionary knows has no syllable.
+    With `sandhi`, tones are as they are spoken in the word: third tones before third tones, 一 and 不; without, as a
+    dictionary has them. A character that no dictionary knows has no syllable.
     """
     import rjieba
 
@@ -56,23 +57,23 @@ def words(text: str) -> list[Word]:
         for han in _HAN.finditer(piece):
             if han.start() > done:
                 found.append(Word(piece[done : han.start()]))
-            found.append(Word(han[0], _syllables(han[0])))
+            found.append(Word(han[0], _syllables(han[0], sandhi)))
             done = han.end()
         if piece[done:]:
             found.append(Word(piece[done:]))
     return found
 
 
-def _syllables(word: str) -> tuple[Syllable, ...]:
+def _syllables(word: str, sandhi: bool) -> tuple[Syllable, ...]:
     from pypinyin import Style, lazy_pinyin
     from pypinyin.contrib.tone_convert import to_finals, to_initials
 
-    spelt = lazy_pinyin(word, style=Style.TONE3, errors="ignore", neutral_tone_with_five=True, tone_sandhi=True)
+    spelt = lazy_pinyin(word, style=Style.TONE3, errors="ignore", neutral_tone_with_five=True, tone_sandhi=sandhi)
     found = []
     for one in spelt:
         if match := _SYLLABLE.fullmatch(one):
             initial, final = to_initials(one, strict=True), to_finals(one, strict=True).replace("ü", "v")
             if not final:  # 嗯 and 呣: a nasal is the whole syllable
                 initial, final = "", initial
-            found.append(Syllable(initial, final, int(match[2])))
+            found.append(Syllable(match[1].replace("ü", "v"), initial, final, int(match[2])))
     return tuple(found)

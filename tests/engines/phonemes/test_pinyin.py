@@ -32,5 +32,10 @@ def test_nothing_of_the_text_is_left_out() -> None:
 
 
 def test_the_vowel_of_zi_is_told_from_that_of_ji() -> None:
-    assert Syllable("zh", "i", 1).apical
-    assert not Syllable("j", "i", 1).apical
+    assert Syllable("zhi", "zh", "i", 1).apical
+    assert not Syllable("ji", "j", "i", 1).apical
+
+
+def test_the_usual_spelling_and_the_tones_of_the_dictionary_are_there_too() -> None:
+    assert [one.spelling for one in words("流水绿月")[0].syllables + words("绿")[0].syllables] == ["liu", "shui", "lv"]
+    assert [one.tone for one in words("你好", sandhi=False)[0].syllables] == [3, 3]
