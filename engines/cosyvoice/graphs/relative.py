@@ -28,8 +28,8 @@ def take_in(graph: Graph, tensors: Tensors, sizes: EncoderSizes, x: str, rectify
     # The root of the width, by which everything is multiplied behind this, is part of the norm: a positive factor goes
     # through the rectifier.
     root = np.float32(np.sqrt(sizes.width))
-    norm = [tensors.take(f"embed.out.1.{name}", (sizes.width,)) * root for name in ("weight", "bias")]
-    x = graph.layer_norm(x, *norm, epsilon=INPUT_EPSILON)
+    scale, shift = (tensors.take(f"embed.out.1.{name}", (sizes.width,)) * root for name in ("weight", "bias"))
+    x = graph.layer_norm(x, scale, shift, INPUT_EPSILON)
     return graph.op("Relu", x) if rectify else x
 
 
