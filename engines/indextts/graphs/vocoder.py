@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from engines.indextts.graphs.neighbours import flat, rounded_product, spread
 from engines.indextts.sizes import Sizes, VocoderSizes
 from models.checkpoint import Tensors
 from models.graph import Array, Graph, Precision
+from models.neighbours import flat, rounded_product, spread
 
 #: keeps the divisions of the activation finite
 _TINY = 1e-9

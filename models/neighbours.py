@@ -15,14 +15,15 @@ from models.quantize import round_to_outputs
 _END = np.iinfo(np.int64).max
 
 
-def spread(graph: Graph, rows: str, kernel: int, dilation: int, axis: int) -> str:
-    """Each sample beside those behind it, one dilation apart, as many as the kernel is long.
+def spread(graph: Graph, rows: str, kernel: int, dilation: int, axis: int, stride: int = 1) -> str:
+    """Each sample, or of `stride` ones the first, beside those behind it, one dilation apart, as many as the kernel is
+    long.
 
     rows [..., samples, channels], with time on `axis` and edges to spare -> [..., fewer samples, kernel * channels].
     """
     reach = (kernel - 1) * dilation
     seen = [
-        graph.slice(rows, tap * dilation, end if (end := tap * dilation - reach) else _END, axis=axis)
+        graph.slice(rows, tap * dilation, end if (end := tap * dilation - reach) else _END, axis, stride)
         for tap in range(kernel)
     ]
     return graph.concat(*seen, axis=axis + 1)
