@@ -25,6 +25,7 @@ ENTRY_POINT_GROUP = "voxgate.engines"
 BUILT_IN = (
     "engines.espeak",
     "engines.indextts",
+    "engines.kokoro",
     "engines.openai",
     "engines.piper",
     "engines.sambert",
