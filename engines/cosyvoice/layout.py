@@ -6,6 +6,7 @@ Knows the files' names and what each is for; knows nothing about what a network 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, Self
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from engines.cosyvoice.configuration import ConfigurationError, read_configuration
 from engines.cosyvoice.sizes import Sizes
+from engines.cosyvoice.tokenizer import RANKS_NAME
 from models.checkpoint import CheckpointError, Tensors
 from models.stored import Stored, read_checkpoint
 
@@ -67,6 +69,21 @@ class Release:
                 tensors = tensors.scope(_GENERATOR)
             self._read[network] = tensors
         return self._read[network]
+
+    def ranks(self) -> Path:
+        """The file of the text tokens' vocabulary, which no release has: beside it, or in Whisper's own package, which
+        is not imported. Raises ReleaseError that says how to get it."""
+        found = [self.folder / RANKS_NAME]
+        package = find_spec("whisper")
+        if package is not None and package.submodule_search_locations:
+            found += [Path(one) / "assets" / RANKS_NAME for one in package.submodule_search_locations]
+        for path in found:
+            if path.is_file():
+                return path
+        raise ReleaseError(
+            f"{self.folder} lacks {RANKS_NAME}, the vocabulary of its texts, which Whisper's package has: "
+            "pip install --no-deps openai-whisper"
+        )
 
     def speakers(self) -> dict[str, npt.NDArray[np.float32]]:
         """What each speaker sounds like [speaker width], by name. Raises CheckpointError."""
