@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from engines.cosyvoice.graphs import speaker as speakers
 from engines.cosyvoice.graphs.encoder import encode
 from engines.cosyvoice.sizes import LmSizes
 from models.checkpoint import Tensors
 from models.graph import Graph, Precision
-
-#: the shortest length that a speaker is divided by
-_SHORTEST = 1e-12
 
 
 def build(tensors: Tensors, sizes: LmSizes, precision: Precision) -> Graph:
@@ -27,9 +25,6 @@ def build(tensors: Tensors, sizes: LmSizes, precision: Precision) -> Graph:
     weight = tensors.take("text_encoder_affine_layer.weight", (width, encoder.width))
     x = graph.linear(x, weight, tensors.take("text_encoder_affine_layer.bias", (width,)), precision)
     graph.output("text", x, "float32", [1, "tokens", width])
-    length = graph.op("Max", graph.op("ReduceL2", speaker, graph.constant([1])), graph.constant(_SHORTEST))
-    weight = tensors.take("spk_embed_affine_layer.weight", (width, sizes.speaker_width))
-    bias = tensors.take("spk_embed_affine_layer.bias", (width,))
-    voice = graph.linear(graph.op("Div", speaker, length), weight, bias)
+    voice = speakers.place(graph, tensors, speaker, sizes.speaker_width, width)
     graph.output("voice", graph.reshape(voice, 1, 1, -1), "float32", [1, 1, width])
     return graph
