@@ -36,6 +36,7 @@ def describe(instance: Instance, options: PiperOptions, *, shelf: Shelf | None =
         voices=listed,
         languages=frozenset(language for voice in listed for language in voice.languages),
         slots=instance.slots or DEFAULT_SLOTS,
+        cloning=True,  # its user's folder: a voice that is not there may come, and one that is there may change
         normalises=True,
         licence=LICENCE,
         version=f"piper {SOUND} {options.heard()}",
