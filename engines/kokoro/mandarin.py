@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from engines.kokoro.vocabulary import Alphabet
 from engines.phonemes.pinyin import Syllable, Word, words
+from engines.phonemes.sandhi import spoken
 
 #: punctuation as models know it, in both alphabets
 _MARKS = str.maketrans(
@@ -64,7 +65,8 @@ def spell(text: str, alphabet: Alphabet) -> str:
     """The phonemes of a text of Han characters and punctuation; what has no sound is left out."""
     spell_word, between = (_ipa, " ") if alphabet == "ipa" else (_signs, "/")
     said = ""
-    for word in words(text, sandhi=alphabet == "bopomofo"):
+    read = words(text, sandhi=False)
+    for word in read if alphabet == "ipa" else spoken(read):
         if word.syllables:
             joint = between if said and said[-1] not in " (“" else ""
             said += joint + spell_word(word)
