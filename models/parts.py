@@ -38,6 +38,15 @@ def depthwise(graph: Graph, x: str, weight: Array, bias: Array | None, pads: tup
     return graph.transpose(across, 0, 2, 1)
 
 
+def mish(graph: Graph, x: str) -> str:
+    """x * tanh(softplus(x)) (Misra, arXiv:1908.08681), which is x * (2 / (1 + q^2) - 1) for q = sigmoid(-x): ONNX
+    Runtime's own takes three times as long."""
+    q = graph.op("Sigmoid", graph.op("Neg", x))
+    one, two = graph.constant(np.float32(1)), graph.constant(np.float32(2))
+    share = graph.op("Sub", graph.op("Div", two, graph.add(graph.mul(q, q), one)), one)
+    return graph.mul(x, share)
+
+
 def smooth(graph: Graph, tensors: Tensors, x: str, width: int, layers: int) -> str:
     """What a length regulator does behind its stretching: convolutions of kernel 3, each with GroupNorm over all
     channels and Mish, and one of kernel 1; [1, width, frames] before and after. `tensors` has them by number."""
@@ -46,7 +55,7 @@ def smooth(graph: Graph, tensors: Tensors, x: str, width: int, layers: int) -> s
         x = graph.conv(x, kernel.take("weight", (width, width, 3)), kernel.take("bias", (width,)), pads=[1, 1])
         scale, shift = (graph.constant(norm.take(name, (width,))) for name in ("weight", "bias"))
         x = graph.op("GroupNormalization", x, scale, shift, num_groups=1, epsilon=1e-5)
-        x = graph.op("Mish", x)
+        x = mish(graph, x)
     last = tensors.scope(f"{3 * layers}.")
     return graph.conv(x, last.take("weight", (width, width, 1)), last.take("bias", (width,)))
 

@@ -16,6 +16,7 @@ from engines.cosyvoice.sizes import EstimatorSizes, FlowSizes
 from models.checkpoint import Tensors
 from models.graph import MICROSOFT, Array, Graph, Precision
 from models.neighbours import flat, rounded_product, spread
+from models.parts import mish
 
 _GROUPS = 8
 _EPSILON = 1e-5
@@ -48,7 +49,7 @@ class _Builder:
             graph.transpose(graph.input(name, "float32", frames), 0, 2, 1) for name in ("x", "mu", "prompt")
         )
         speaker = graph.op("Unsqueeze", graph.input("speaker", "float32", ["rows", mels]), graph.constant([1]))
-        self._time = self._mish(self._waves(graph.input("t", "float32", [1])))
+        self._time = mish(graph, self._waves(graph.input("t", "float32", [1])))
         x = graph.concat(x, mu, graph.op("Expand", speaker, graph.op("Shape", x)), prompt, axis=2)
 
         width, skips = self._sizes.inputs, []
@@ -105,7 +106,7 @@ class _Builder:
         )
         across = graph.transpose(x, 0, 2, 1)
         across = graph.op("GroupNormalization", across, scale, shift, num_groups=_GROUPS, epsilon=_EPSILON)
-        return self._mish(graph.transpose(across, 0, 2, 1))
+        return mish(graph, graph.transpose(across, 0, 2, 1))
 
     def _transformer(self, name: str, x: str, width: int) -> str:
         graph, inner = self._graph, self._sizes.heads * self._sizes.head_width
@@ -158,9 +159,6 @@ class _Builder:
     def _norm(self, name: str, x: str, width: int) -> str:
         weight, bias = (self._tensors.take(f"{name}.{one}", (width,)) for one in ("weight", "bias"))
         return self._graph.layer_norm(x, weight, bias, _EPSILON)
-
-    def _mish(self, x: str) -> str:
-        return self._graph.op("Mish", x)
 
     def _linear(self, name: str, x: str, outputs: int, inputs: int) -> str:
         weight = self._tensors.take(f"{name}.weight", (outputs, inputs))

@@ -30,7 +30,8 @@ class Parts:
 
 
 def load(release: Release, folder: Path, precision: Precision = "fp32") -> Parts:
-    """Build all graphs into `folder` and load them, on one thread: they are tiny. `precision` is the estimator's."""
+    """Build all graphs into `folder` and load them, on one thread: they are tiny. `precision` is that of estimator
+    and vocoder."""
 
     def opened(graph: Graph, name: str) -> Network:
         graph.save(folder / f"{name}.onnx")
@@ -46,7 +47,7 @@ def load(release: Release, folder: Path, precision: Precision = "fp32") -> Parts
         sizes.flow,
         FlowRates.of(sizes),
     )
-    built = [one.build(of_vocoder, sizes.vocoder, "fp32") for one in (f0, source, vocoder)]
+    built = [one.build(of_vocoder, sizes.vocoder, precision) for one in (f0, source, vocoder)]
     pitch, mixer, network = (opened(one, name) for one, name in zip(built, ("f0", "source", "vocoder"), strict=True))
     of_flow.finish()
     of_vocoder.finish()

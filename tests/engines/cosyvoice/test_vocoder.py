@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from engines.cosyvoice import vocoder as module
+from engines.cosyvoice.graphs import vocoder as graph_module
 from engines.cosyvoice.layout import Release
 from engines.cosyvoice.vocoder import Chance, Vocoder, reach_frames
 from models.spectrum import stft
@@ -125,3 +126,12 @@ def test_equal_seeds_give_equal_chance_and_others_another(parts: Parts) -> None:
     np.testing.assert_array_equal(one.phases, same.phases)
     assert one.phases[0] == 0
     assert (one.phases[1:] != other.phases[1:]).all()
+
+
+def test_small_weights_stay_near(parts: Parts, oracle: Oracle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph_module, "_NARROWEST_INT8", 1)  # the tiny model has nothing as wide as a real one
+    golden = oracle.golden("08_hift")
+    small = load(Release.find(oracle.folder), tmp_path, "int8").vocoder
+    wave = small.wave(small.shape(golden["mel"][0], golden["source_stft"][0]))
+    whole = golden["wav"][0]
+    assert 0 < np.sqrt(np.mean((wave - whole) ** 2) / np.mean(whole**2)) < 0.1
