@@ -18,6 +18,7 @@ from engines.piper.description import Description, DescriptionError, Speaker
 #: phonemisers that can be had without a download of their own
 _KNOWN = ("espeak", "text", "pinyin")
 _INSTALL = "scripts/install piper (in a checkout), or: pip install 'voxgate[piper]'"
+_ANY_RATE = 22050  # of a voice that never speaks
 _NO_LICENCE = "not stated by the voice: see its model card"
 
 
@@ -41,9 +42,10 @@ class Entry:
         return next((one for one in self.description.speakers if speaker in (one.name, str(one.id))), None)
 
     def voices(self) -> list[Voice]:
-        """`NAME`, and `NAME:SPEAKER` for each of several."""
+        """`NAME`, and `NAME:SPEAKER` for each of several. One that cannot speak has no language, and says why when it
+        is asked for."""
         if (description := self.description) is None:
-            return []
+            return [Voice(self.name, (), _ANY_RATE, tags=("unusable",), version=self.digest)]
         licence = description.licence or _NO_LICENCE
         listed = [
             Voice(self.name, description.languages, description.sample_rate, licence=licence, version=self.digest)

@@ -28,6 +28,7 @@ def test_a_folder_with_voices_is_described_without_loading_them(home: Path) -> N
         "en_GB-crowd:bob",
         "en_GB-crowd:alice",
         "en_US-amy",
+        "he_IL-motek",
         "uk_UA-lada",
         "zh_CN-xiao",
     ]
