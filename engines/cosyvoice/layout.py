@@ -70,6 +70,10 @@ class Release:
             self._read[network] = tensors
         return self._read[network]
 
+    def files(self) -> list[Path]:
+        """Every file of the release that is read."""
+        return [self.folder / name for name in (CONFIGURATION, *_NETWORKS.values(), SPEAKERS)]
+
     def ranks(self) -> Path:
         """The file of the text tokens' vocabulary, which no release has: beside it, or in Whisper's own package, which
         is not imported. Raises ReleaseError that says how to get it."""
