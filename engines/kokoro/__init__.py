@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from engines.errors import Unavailable
 from engines.hooks import hookimpl
 from engines.kokoro.folder import Files, FilesError, folder_of
 from engines.kokoro.options import KokoroOptions
-from engines.kokoro.recipe import RECIPES, VERSION_1
+from engines.kokoro.recipe import FORMAT, RECIPES, VERSION_1
 from engines.kokoro.voices import LANGUAGES, Catalogue, names_in
 from models.bundle import MANIFEST, Bundle, BundleError
 
@@ -53,30 +53,21 @@ def describe(instance: Instance, options: KokoroOptions) -> EngineInfo:
 
 def version_of(files: Files, options: KokoroOptions) -> str:
     """Whatever makes the same text sound different changes it. Raises OSError."""
-    told = "\n".join(
-        line for path in (files.model, files.voices, files.vocabulary) for line in sorted(_told_files(path))
-    )
+    folder = files.model.parent
+    try:
+        digests = {folder / one.path: one.sha256 for one in Bundle.read(folder).files}
+    except BundleError:  # the user's own files
+        digests = {}
+    paths = [files.model, files.vocabulary, *(files.voices.iterdir() if files.voices.is_dir() else [files.voices])]
+    told = "\n".join(sorted(f"{path.name} {digests.get(path) or _stamp(path)}" for path in paths))
     readers = " ".join(f"{name} {_version(name)}" for name in _READERS)
     return f"kokoro {SOUND} {hashlib.sha256(told.encode()).hexdigest()[:16]} {readers} {options.heard()}"
 
 
-def _told_files(path: Path) -> Iterator[str]:
-    """A line for each file: its digest where it is of a bundle, else its size and when it was written."""
-    if path.is_dir():
-        for one in path.iterdir():
-            yield from _told_files(one)
-        return
-    for folder in (path.parent, path.parent.parent):
-        if (folder / MANIFEST).is_file():
-            try:
-                listed = {one.path: one.sha256 for one in Bundle.read(folder).files}
-            except BundleError:
-                continue
-            if digest := listed.get(path.relative_to(folder).as_posix()):
-                yield f"{path.name} {digest}"
-                return
+def _stamp(path: Path) -> str:
+    """Of a file that no manifest lists: its size, and when it was written."""
     stat = path.stat()
-    yield f"{path.name} {stat.st_size} {stat.st_mtime_ns}"
+    return f"{stat.st_size} {stat.st_mtime_ns}"
 
 
 def _version(distribution: str) -> str:
@@ -95,9 +86,11 @@ def missing(instance: Instance, options: KokoroOptions) -> Missing | None:
         known = options.bundle if options.bundle in {one.name for one in RECIPES} else VERSION_1.name
         return Missing("not_installed", f"voxgate models pull {known}")
     try:
-        names = names_in(Files.of(instance, options).voices)
+        if (folder / MANIFEST).is_file():
+            Bundle.read(folder).require_format(FORMAT)
+        catalogue = Catalogue(names_in(Files.of(instance, options).voices), options.mixes)
         for mix in options.mixes:
-            Catalogue(names, options.mixes).require(mix)
+            catalogue.require(mix)
     except FilesError as error:
         return Missing("not_configured", str(error))
     except (ValueError, OSError) as error:

@@ -10,6 +10,7 @@ import contextlib
 import math
 from collections.abc import AsyncGenerator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from engines.contract import AudioChunk, EngineInfo, Instance, SpeechRequest
@@ -25,9 +26,20 @@ from engines.kokoro.voices import SAMPLE_RATE_HZ, Catalogue, names_in
 _SPEED_MIN, _SPEED_MAX = 0.5, 2.0
 #: seconds after which a thread that was told to stop is left alone: the library looks up between two operators
 _LEAVE_S = 4.0
-_WARM_UP = "OK."
+#: what is spoken at the start, so that dictionaries are read and memory is allocated before anybody waits for it
+_WARM_UP = {"en": "OK.", "zh": "好。"}
+_CLOSED = "kokoro was closed while it spoke"
 
 _T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What is there between start and close."""
+
+    model: Kokoro
+    catalogue: Catalogue
+    threads: ThreadPoolExecutor
 
 
 class KokoroEngine:
@@ -37,9 +49,7 @@ class KokoroEngine:
         self._instance, self._options = instance, options
         self._info = describe(instance, options)
         self._starting = asyncio.Lock()
-        self._model: Kokoro | None = None
-        self._catalogue = Catalogue((), {})
-        self._threads = ThreadPoolExecutor(1)
+        self._loaded: _Loaded | None = None
         self._stops: set[Stop] = set()
 
     @property
@@ -49,24 +59,21 @@ class KokoroEngine:
     async def start(self) -> None:
         """Load the model and speak a word. Raises Unavailable."""
         async with self._starting:
-            if self._model is not None:
+            if self._loaded is not None:
                 return
-            loop = asyncio.get_running_loop()
             threads = ThreadPoolExecutor(self._info.slots, thread_name_prefix=self._instance.name or "kokoro")
             try:
-                catalogue, model = await loop.run_in_executor(threads, self._load)
-            except (ValueError, OSError) as error:
+                catalogue, model = await asyncio.get_running_loop().run_in_executor(threads, self._load)
+            except BaseException as error:
                 threads.shutdown(wait=False)
-                raise Unavailable(str(error)) from error
-            except BaseException:
-                threads.shutdown(wait=False)
+                if isinstance(error, (ValueError, OSError)):
+                    raise Unavailable(str(error)) from error
                 raise
             self._info = describe(self._instance, self._options)
-            self._catalogue, self._model, self._threads = catalogue, model, threads
+            self._loaded = _Loaded(model, catalogue, threads)
 
     async def check(self) -> None:
-        if self._model is None:
-            raise Unavailable("kokoro is not started")
+        self._require_loaded()
 
     async def synthesize(self, request: SpeechRequest) -> AsyncGenerator[AudioChunk, None]:
         """Speak; a chunk for each sentence. Raises Unsupported, InvalidRequest and EngineFault."""
@@ -74,26 +81,31 @@ class KokoroEngine:
             raise Unsupported("Kokoro takes no markup")
         if not (math.isfinite(request.speed) and _SPEED_MIN <= request.speed <= _SPEED_MAX):
             raise Unsupported(f"Kokoro speaks at a speed of {_SPEED_MIN} to {_SPEED_MAX}", param="speed")
-        await self.check()
-        model = self._model
-        assert model is not None
-        voice = self._catalogue.choose(request.language, request.voice, request.gender)
+        loaded = self._require_loaded()
+        model, threads = loaded.model, loaded.threads
+        voice = loaded.catalogue.choose(request.language, request.voice, request.gender)
         model.require_speed(request.speed)
-        stop, threads = Stop(), self._threads
+        stop = Stop()
         self._stops.add(stop)
-        reading = threads.submit(model.pieces, request.text, voice)
-        work: Future[Any] = reading
+        work: Future[Any]
+
+        def begin(piece: str) -> Future[bytes | None]:
+            if stop.told:  # and no thread takes anything more
+                raise Unavailable(_CLOSED)
+            return threads.submit(model.speak, piece, voice, request.speed, stop)
+
+        work = reading = threads.submit(model.pieces, request.text, request.language, voice)
         try:
             await _done(work)
-            pieces = _result_of(reading)
-            work = speaking = threads.submit(model.speak, pieces[0], voice, request.speed, stop)
-            for piece in (*pieces[1:], ""):
+            first, *others = _result_of(reading)
+            work = speaking = begin(first)
+            for following in (*others, None):
                 await _done(work)
                 pcm = _result_of(speaking)
-                if pcm is None or (piece and stop.told):
-                    raise Unavailable("kokoro was closed while it spoke")
-                if piece:
-                    work = speaking = threads.submit(model.speak, piece, voice, request.speed, stop)
+                if pcm is None:
+                    raise Unavailable(_CLOSED)
+                if following is not None:
+                    work = speaking = begin(following)
                 yield AudioChunk(pcm, SAMPLE_RATE_HZ)
         finally:
             self._stops.discard(stop)
@@ -104,13 +116,17 @@ class KokoroEngine:
     async def close(self) -> None:
         """Stop what speaks (its listeners get Unavailable) and free the model."""
         async with self._starting:
-            model, self._model = self._model, None
+            loaded, self._loaded = self._loaded, None
             for stop in list(self._stops):
                 stop.now()
-            if model is not None:
-                threads, loop = self._threads, asyncio.get_running_loop()
-                await loop.run_in_executor(None, lambda: threads.shutdown(cancel_futures=False))
-                model.close()
+            if loaded is not None:
+                await asyncio.get_running_loop().run_in_executor(None, loaded.threads.shutdown)
+                loaded.model.close()
+
+    def _require_loaded(self) -> _Loaded:
+        if self._loaded is None:
+            raise Unavailable("kokoro is not started")
+        return self._loaded
 
     def _load(self) -> tuple[Catalogue, Kokoro]:
         options = self._options
@@ -121,11 +137,9 @@ class KokoroEngine:
         threads = None if options.threads == "auto" else options.threads
         model = Kokoro(files, threads, options.provider, options.gain_db)
         try:
-            for language in ("en", "zh"):  # so that dictionaries are read before anybody waits for them
-                voice = catalogue.find(language)
-                if voice is not None:
-                    (piece, *_) = model.pieces("好。" if language == "zh" else _WARM_UP, voice)
-                    model.speak(piece, voice, 1.0, Stop())
+            for language, text in _WARM_UP.items():
+                if voice := catalogue.find(language):
+                    model.speak(model.pieces(text, language, voice)[0], voice, 1.0, Stop())
         except BaseException:
             model.close()
             raise

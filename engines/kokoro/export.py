@@ -97,6 +97,7 @@ def _each(voices: Path) -> list[Path]:
 
 
 def _copy(voices: Path, place: Path) -> None:
-    place.mkdir() if voices.is_dir() else None
+    if voices.is_dir():
+        place.mkdir()
     for path in _each(voices):
         shutil.copyfile(path, place / path.name if voices.is_dir() else place)

@@ -36,12 +36,12 @@ class Kokoro:
         if self._network.whole_speeds and speed != round(speed):
             raise Unsupported("this export of Kokoro takes whole speeds only, such as 1 or 2", param="speed")
 
-    def pieces(self, text: str, voice: Chosen) -> list[str]:
+    def pieces(self, text: str, language: str, voice: Chosen) -> list[str]:
         """The text as phonemes: a piece for each sentence, more for one that is too long for the model.
 
         Raises InvalidRequest when nothing of it can be said.
         """
-        sentences = self._reader.sentences(text, voice.espeak)
+        sentences = self._reader.sentences(text, language, voice.espeak)
         if not sentences:
             raise InvalidRequest("there is nothing to say: the text has no word that can be read", param="input")
         return [piece for sentence in sentences for piece in cut(sentence, MOST_PHONEMES)]

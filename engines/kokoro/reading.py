@@ -34,8 +34,13 @@ class Reader:
         with self._lock:
             self._espeak.close()
 
-    def sentences(self, text: str, espeak_voice: str) -> list[str]:
-        """Each sentence's phonemes, all of which the model knows; none when nothing of the text has a sound."""
+    def sentences(self, text: str, language: str, espeak_voice: str) -> list[str]:
+        """Each sentence's phonemes, all of which the model knows; none when nothing of the text has a sound.
+
+        Numbers are said in `language`, whatever stands beside them.
+        """
+        if language == "zh":
+            text = say_numbers(text)
         with self._lock:
             self._espeak.set_voice(espeak_voice)
             found: list[str] = []
@@ -51,8 +56,6 @@ class Reader:
 
     def _parts(self, text: str, espeak_voice: str) -> Iterator[tuple[str, bool]]:
         """Phonemes, and whether a sentence ends with them."""
-        if _RUN.search(text):
-            text = say_numbers(text)
         done = 0
         for run in _RUN.finditer(text):
             yield from self._other(text[done : run.start()], espeak_voice)

@@ -7,6 +7,7 @@ A voice is a table with a row for each number of phonemes that a piece may have;
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,10 +55,13 @@ class Styles:
             file = self._path / f"{voice}{RAW}"
             self._require_size(file.stat().st_size, voice)
             return self._checked(np.fromfile(file, "<f4"), voice)
-        with zipfile.ZipFile(self._path) as archive:
-            self._require_size(archive.getinfo(voice + ARRAY).file_size, voice)
-        with np.load(self._path, allow_pickle=False) as arrays:
-            return self._checked(arrays[voice], voice)
+        try:
+            with zipfile.ZipFile(self._path) as archive:
+                self._require_size(archive.getinfo(voice + ARRAY).file_size, voice)
+            with np.load(self._path, allow_pickle=False) as arrays:
+                return self._checked(arrays[voice], voice)
+        except (zipfile.BadZipFile, zlib.error, KeyError, EOFError) as error:
+            raise ValueError(f"{self._path}: the voice {voice!r} cannot be read ({error}); fetch it again") from error
 
     def _require_size(self, size_bytes: int, voice: str) -> None:
         if not 0 < size_bytes <= _MOST_BYTES:

@@ -30,8 +30,8 @@ from tests.engines.kokoro.tiny import (
 
 
 @asynccontextmanager
-async def started(home: Path, **options: Any) -> AsyncIterator[Engine]:
-    engine = make_engine(home, **options)
+async def started(home: Path, slots: int | None = None, **options: Any) -> AsyncIterator[Engine]:
+    engine = make_engine(home, slots, **options)
     await engine.start()
     try:
         yield engine
@@ -157,6 +157,34 @@ async def test_closing_it_amid_a_speech_tells_its_listener(home: Path) -> None:
     await engine.start()
     assert await say(engine, "Hello.")
     await engine.close()
+
+
+async def test_closing_it_while_a_text_is_read_tells_its_listener(home: Path) -> None:
+    engine = make_engine(home)
+    await engine.start()
+    listening = asyncio.ensure_future(say(engine, "One. " * 30))
+    await asyncio.sleep(0)
+    await engine.close()
+    with pytest.raises(Unavailable, match="closed"):
+        await listening
+
+
+async def test_who_leaves_amid_a_speech_frees_the_thread(home: Path) -> None:
+    async with started(home, slots=1) as engine:
+        for _ in range(3):
+            stream = engine.synthesize(SpeechRequest("One. " * 30, "en"))
+            await anext(stream)
+            await stream.aclose()
+        assert await say(engine, "Hello.")
+
+
+async def test_who_names_no_voice_hears_what_the_engine_says_beforehand(home_zh: Path) -> None:
+    async with started(home_zh, bundle="kokoro-zh") as engine:
+        (english,) = await say(engine, "Hello.")
+        (mandarin,) = await say(engine, "好。", "zh")
+        assert (engine.info.default_voice("en"), engine.info.default_voice("zh")) == ("af_maple", "zf_001")
+    assert level_of(english.pcm) == pytest.approx(0.2, abs=0.01)
+    assert level_of(mandarin.pcm) == pytest.approx(0.4, abs=0.01)
 
 
 def test_what_is_no_kokoro_is_refused_by_its_inputs(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from engines.kokoro import describe, missing
 from engines.kokoro.options import KokoroOptions
 from engines.kokoro.recipe import RECIPES
 from gateway.cli import voxgate
-from models.bundle import Bundle
+from models.bundle import MANIFEST, Bundle
 from tests.engines.kokoro.tiny import make_engine, make_home, say
 from tests.models.stand_in import Fault, StandIn, stand_in
 
@@ -73,6 +73,16 @@ def test_verify_finds_what_has_changed(server: StandIn, tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert "contents" in done.stderr
     assert "voices" in done.stderr
+
+
+def test_a_bundle_of_another_format_is_not_installed(server: StandIn, tmp_path: Path) -> None:
+    run("pull", "kokoro", "--accept-licence")
+    manifest = tmp_path / "data" / "models" / "kokoro" / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 2'))
+    found = missing(Instance("kokoro", data_dir=tmp_path / "data"), KokoroOptions())
+    assert found is not None
+    assert found.state == "not_installed"
+    assert "newer" in found.advice
 
 
 def test_files_that_are_no_kokoro_make_no_bundle(server: StandIn, tmp_path: Path) -> None:

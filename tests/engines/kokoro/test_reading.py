@@ -79,7 +79,7 @@ def test_ipa_of_espeak_becomes_the_letters_of_the_model(ipa: str, voice: str, le
 
 
 def test_both_languages_of_a_text_are_said_in_one_line(reader: Reader) -> None:
-    (line,) = reader.sentences("我用 iPhone 15 打电话，very good。", "en-us")
+    (line,) = reader.sentences("我用 iPhone 15 打电话，very good。", "zh", "en-us")
     assert "fˈOn" in line
     assert "vˈɛɹi ɡˈʊd" in line
     assert ("tjɛ↘n" in line) != ("ㄉ言4" in line)
@@ -87,27 +87,28 @@ def test_both_languages_of_a_text_are_said_in_one_line(reader: Reader) -> None:
 
 
 def test_sentences_of_both_languages_come_one_by_one(reader: Reader) -> None:
-    found = reader.sentences("你好。Hello, it costs 3.5 dollars. 再见！", "en-us")
+    found = reader.sentences("你好。Hello, it costs 3.5 dollars. 再见！", "en", "en-us")
     assert len(found) == 3
     assert found[1].count(".") == 1
 
 
 def test_a_full_stop_before_a_closing_quote_ends_no_sentence(reader: Reader) -> None:
-    assert len(reader.sentences("“好吗？”他说。", "en-us")) == 1
+    assert len(reader.sentences("“好吗？”他说。", "zh", "en-us")) == 1
 
 
-def test_numbers_are_said_in_the_language_around_them(ipa: Reader) -> None:
-    assert ipa.sentences("3.5%", "en-us") == ["θɹˈi pYnt fˈIv pəɹsˈɛnt"]
-    assert ipa.sentences("涨了3.5%", "en-us") == ipa.sentences("涨了百分之三点五", "en-us")
+def test_numbers_are_said_in_the_language_that_is_asked_for(ipa: Reader) -> None:
+    assert ipa.sentences("3.5%", "en", "en-us") == ["θɹˈi pYnt fˈIv pəɹsˈɛnt"]
+    assert ipa.sentences("3.5% 好", "en", "en-us") == ["θɹˈi pYnt fˈIv pəɹsˈɛnt xau↓"]
+    assert ipa.sentences("涨了3.5%", "zh", "en-us") == ipa.sentences("涨了百分之三点五", "zh", "en-us")
 
 
 @pytest.mark.parametrize("text", ["", " ", "…", "!?", "🙂", "“”"])
 def test_what_has_no_sound_gives_no_sentence(reader: Reader, text: str) -> None:
-    assert reader.sentences(text, "en-us") == []
+    assert reader.sentences(text, "zh", "en-us") == []
 
 
 def test_only_what_the_model_knows_is_left(ipa: Reader) -> None:
-    lines = ipa.sentences("Loch Ness, naïve façade — 你好《世界》", "en-us")
+    lines = ipa.sentences("Loch Ness, naïve façade — 你好《世界》", "zh", "en-us")
     assert set("".join(lines)) <= set(V1_0)
 
 
