@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from engines.cosyvoice.flow import EDGE_TOKENS, Edges, Flow
-from engines.cosyvoice.vocoder import Vocoder
+from engines.cosyvoice.vocoder import Chance
 from models.resample import stretch
 from models.seams import cross_fade, hamming
 
@@ -26,12 +27,26 @@ HOP_TOKENS = 100
 CONTEXT_FRAMES = 20
 
 
+class Voicer(Protocol):
+    """Makes waves of mels: the model's own vocoder, or a lighter one."""
+
+    frame_samples: int
+
+    def draw(self, frames: int, random: np.random.Generator) -> Chance: ...
+
+    def follow(
+        self, mel: Array, chance: Chance, begun: Array | None = None
+    ) -> Generator[None, None, tuple[Array, Array]]:
+        """As `Vocoder.follow`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Acoustics:
     """wave = whole(acoustics.follow(tokens, speaker, np.random.default_rng(seed), speed=1.25))"""
 
     flow: Flow
-    vocoder: Vocoder
+    vocoder: Voicer
 
     def follow(
         self, tokens: Sequence[int], speaker: Array, random: np.random.Generator, speed: float = 1.0
