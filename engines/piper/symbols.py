@@ -12,10 +12,12 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
+from engines.errors import Unsupported
 from engines.phonemes import pinyin
 from engines.phonemes.espeak import Library, locate
 from engines.phonemes.numerals import say_numbers
 from engines.piper.description import Description, Speaker
+from engines.piper.languages import has_han
 
 PAD, BEGIN, END = "_", "^", "$"
 _STOPS = "。！？!?.．"
@@ -87,6 +89,7 @@ def _by_pinyin(text: str, speaker: Speaker, plain: bool) -> Iterator[list[str]]:
 def _usual(sentence: str) -> Iterator[str]:
     """Initial, final and tone as usually spelt: y and w are initials, `Ø` stands where there is none."""
     for word in pinyin.words(sentence, sandhi=False):  # as dictionaries have it: so the voices were trained
+        _require_read(word)
         for one in word.syllables:
             initial = next((start for start in _INITIALS if one.spelling.startswith(start)), "")
             yield from (initial or "Ø", one.spelling[len(initial) :], str(one.tone))
@@ -98,6 +101,7 @@ def _parts(sentence: str) -> Iterator[str]:
     """Strict initials and finals, `i:` and `f:` before them, a space between words."""
     begun = paused = False
     for word in pinyin.words(sentence):
+        _require_read(word)
         if word.syllables:
             if begun:
                 yield " "
@@ -120,9 +124,19 @@ def _strict(word: pinyin.Word) -> Iterator[str]:
         yield from ("f:ii" if one.apical else f"f:{one.final}", str(one.tone))
 
 
+def _require_read(word: pinyin.Word) -> None:
+    """Raises Unsupported where a Han character would be left out."""
+    if has_han(word.text) and len(word.syllables) != len(word.text):
+        raise Unsupported(f"no reading is known of a character in {word.text!r}")
+
+
 def _ids(symbols: list[str], known: dict[str, Ids], padding: str) -> Ids:
-    """With begin and end; what the voice does not know is left out. Empty if nothing is left that has a sound."""
+    """With begin and end; what the voice does not know is left out, but for letters of a text that is spelt by them.
+    Empty if nothing is left that has a sound."""
+    symbols = [symbol if symbol in known else symbol.lower() for symbol in symbols]
     kept = [symbol for symbol in symbols if symbol in known]
+    if padding == "text" and (lost := next((one for one in symbols if one.isalpha() and one not in known), "")):
+        raise Unsupported(f"the voice knows no letter {lost!r}")
     if not any(unicodedata.category(symbol[0])[0] in "LN" for symbol in kept):
         return ()
     pad = known.get(PAD, ()) if padding else ()

@@ -37,6 +37,7 @@ async def test_each_sentence_is_a_chunk_at_the_voices_own_rate(say: Say) -> None
 async def test_ids_are_padded_as_the_type_of_phonemes_wants(say: Say) -> None:
     # begin and pad; each symbol and a pad; end
     assert symbols(await say("да, да.", "uk", voice="uk_UA-lada")) == [2 + 2 * len("да, да.") + 1]
+    assert symbols(await say("Да", "uk", voice="uk_UA-lada")) == [2 + 2 * 2 + 1]
     # a pad after each syllable's three symbols and after each sign
     assert symbols(await say("你好，人。", "zh", voice="zh_CN-xiao")) == [2 + 3 * (3 + 1) + 2 * (1 + 1) + 1]
 
@@ -78,7 +79,9 @@ async def test_speakers_are_named_or_numbered_and_the_default_is_the_voices(begi
         (TEXT, "de", "", "speaks 'de'"),
         ("OK，好。", "zh", "zh_CN-xiao", "Han characters only"),
         ("Fine 好", "en", "en_US-amy", "does not read Han"),
-        ("shalom", "uk", "uk_UA-lada", "nothing of this text"),
+        ("так shalom", "uk", "uk_UA-lada", "no letter 's'"),
+        ("123", "uk", "uk_UA-lada", "nothing of this text"),
+        ("人𪛖人", "zh", "zh_CN-xiao", "no reading"),
     ],
 )
 async def test_what_it_cannot_say_is_left_to_another_with_the_reason(

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +61,6 @@ def test_a_phonemiser_that_is_not_there_is_the_reason_of_that_voice_alone(home: 
 def test_a_description_that_is_none_of_pipers_says_why(
     tmp_path: Path, description: dict[str, Any], reason: str
 ) -> None:
-    import re
-
     assert re.search(reason, problem(tmp_path, **description))
 
 
@@ -97,3 +98,14 @@ def test_a_voice_that_changes_is_read_anew(tmp_path: Path) -> None:
 def test_it_runs_in_a_worker_only(home: Path) -> None:
     with pytest.raises(Unavailable, match="isolation: inline"):
         create(Instance("piper", data_dir=home), OPTIONS)
+
+
+def test_describing_the_kind_loads_no_library(home: Path) -> None:
+    program = (
+        "import sys, engines.piper as kind\n"
+        "from engines.contract import Instance\nfrom pathlib import Path\n"
+        "one, = kind.engine_kinds(); here = Instance('x', data_dir=Path(sys.argv[1])); options = one.options()\n"
+        "assert one.describe(here, options).voices and one.missing(here, options) is None\n"
+        "assert not {'numpy', 'onnxruntime', 'pypinyin', 'rjieba', 'espeakng_loader', 'asyncio'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(home)], check=True, timeout=50)
