@@ -29,7 +29,7 @@ from engines.cosyvoice.graphs import (
 from engines.cosyvoice.layout import Network, Release
 from engines.cosyvoice.lm import DISTANCES_NAME, TABLES_NAME, TEXT_NAME, Tables
 from engines.cosyvoice.lm import NAME as LM_NAME
-from engines.cosyvoice.recipe import FORMAT, LICENCE, NAME, ExportOptions
+from engines.cosyvoice.recipe import FORMAT, LICENCE, NAME, SPEAKERS_NAME, ExportOptions
 from engines.cosyvoice.sizes import Sizes
 from engines.cosyvoice.tokenizer import RANKS_NAME, Tokenizer
 from engines.errors import Unavailable
@@ -39,8 +39,6 @@ from models.checkpoint import Tensors
 from models.graph import Graph, Precision
 from models.graph_writer import write_graphs
 
-#: each speaker's embedding [width], by the speaker's name
-SPEAKERS_NAME = "speakers.safetensors"
 #: what a weight takes, with its scale and what stays float32 beside it
 _VALUE_BYTES: Mapping[Precision, float] = {"fp32": 4, "int8": 1.3, "int8_blocks": 1.3}
 #: vocabulary, manifest, and what a graph itself takes

@@ -15,6 +15,8 @@ NAME = "cosyvoice"
 #: counts up when a graph's inputs, a table or a file's name changes its meaning
 FORMAT = 1
 LICENCE = "Apache-2.0"
+#: each speaker's embedding [width], by the speaker's name
+SPEAKERS_NAME = "speakers.safetensors"
 
 
 class ExportOptions(Options):

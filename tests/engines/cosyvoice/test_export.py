@@ -1,6 +1,5 @@
 """A release becomes a bundle: whole, and as good as the graphs are; what is broken off is gone on with."""
 
-import base64
 import shutil
 from pathlib import Path
 
@@ -8,30 +7,22 @@ import numpy as np
 import pytest
 
 from engines.cosyvoice.decoding import speech_tokens
-from engines.cosyvoice.export import PARTS, SPEAKERS_NAME, export
-from engines.cosyvoice.layout import Release, ReleaseError
+from engines.cosyvoice.export import PARTS, export
+from engines.cosyvoice.layout import ReleaseError
 from engines.cosyvoice.lm import TABLES_NAME, Lm, Tables
-from engines.cosyvoice.recipe import ExportOptions
+from engines.cosyvoice.recipe import SPEAKERS_NAME, ExportOptions
 from engines.cosyvoice.sizes import Sizes
 from engines.cosyvoice.tokenizer import RANKS_NAME
 from models.bundle import Bundle
 from models.checkpoint import CheckpointError, Tensors
+from tests.engines.cosyvoice.releases import copy_release
 from tests.models.pickled import write_pth
 
 
 @pytest.fixture
 def source(oracle, tmp_path) -> Path:
-    """A copy of the release with a vocabulary of as many tokens as the model's, none of which means anything."""
-    copy = tmp_path / "release"
-    copy.mkdir()
-    for pattern in ("*.yaml", "*.pt"):
-        for path in oracle.folder.glob(pattern):
-            shutil.copyfile(path, copy / path.name)
-    known = 1609  # names behind the ranks: Radford et al., and the hundred languages
-    ranks = range(Release.find(copy).sizes.lm.text_tokens - known)
-    lines = [f"{base64.b64encode(rank.to_bytes(1 if rank < 256 else 3)).decode()} {rank}" for rank in ranks]
-    (copy / RANKS_NAME).write_text("\n".join(lines), encoding="ascii")
-    return copy
+    """A copy of the release that may be broken."""
+    return copy_release(oracle, tmp_path / "release")
 
 
 def _quietly(doing: str, done: int, whole: int) -> None:
