@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,8 @@ import pytest
 
 from engines.contract import Engine, SpeechRequest
 from engines.errors import InvalidRequest, Unavailable, Unsupported
+from engines.kokoro.model import Kokoro
 from engines.kokoro.network import Network, Stop
-from engines.kokoro.pieces import MOST_PHONEMES
 from models.session import SessionError
 from tests.engines.kokoro.tiny import (
     LEVELS,
@@ -105,7 +108,7 @@ async def test_a_sentence_that_is_too_long_is_spoken_in_pieces_and_nothing_is_lo
         (once,) = await say(engine, "so it went on and on,")
     given = [count_of(one.pcm) - 2 for one in chunks]
     assert len(chunks) > 1
-    assert max(given) <= MOST_PHONEMES
+    assert max(given) <= 510
     assert [row_of(one.pcm) for one in chunks] == [min(count, 509) for count in given]
     # each of sixty times, and a space between them except where it was cut
     assert sum(given) + len(chunks) == 60 * (count_of(once.pcm) - 2 + 1)
@@ -178,6 +181,28 @@ async def test_who_leaves_amid_a_speech_frees_the_thread(home: Path) -> None:
         assert await say(engine, "Hello.")
 
 
+async def test_closing_a_stream_waits_for_what_was_begun_ahead(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def speak(self: Kokoro, piece: str, voice: object, speed: float, stop: Stop) -> bytes | None:
+        if piece.startswith("w"):
+            return bytes(2)
+        begun.set()
+        while not stop.told:
+            time.sleep(0.001)
+        time.sleep(0.05)  # on its way out
+        ended.set()
+        return None
+
+    async with started(home) as engine:
+        monkeypatch.setattr(Kokoro, "speak", speak)
+        stream = engine.synthesize(SpeechRequest("Walk. Hello. Hello.", "en"))
+        await anext(stream)
+        assert await asyncio.to_thread(begun.wait, 10)
+        await stream.aclose()
+        assert ended.is_set()
+
+
 async def test_who_names_no_voice_hears_what_the_engine_says_beforehand(home_zh: Path) -> None:
     async with started(home_zh, bundle="kokoro-zh") as engine:
         (english,) = await say(engine, "Hello.")
@@ -201,3 +226,22 @@ def test_what_was_stopped_does_not_begin(home: Path) -> None:
     assert network.speak([1, 2], style, 1.0, stop) is not None
     stop.now()
     assert network.speak([1, 2], style, 1.0, stop) is None
+
+
+def test_what_is_under_way_is_told_to_stop() -> None:
+    begun, stop = threading.Event(), Stop()
+
+    class Session:
+        def run(self, outputs: object, feeds: object, options: Any) -> list[object]:
+            begun.set()
+            until = time.monotonic() + 10
+            while not options.terminate:
+                assert time.monotonic() < until, "nobody stopped it"
+                time.sleep(0.001)
+            raise RuntimeError("Exiting due to terminate flag being set to true.")
+
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(stop.run, Session(), {}, "audio")
+        assert begun.wait(10)
+        stop.now()
+        assert running.result(10) is None

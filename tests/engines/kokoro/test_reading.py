@@ -107,9 +107,11 @@ def test_what_has_no_sound_gives_no_sentence(reader: Reader, text: str) -> None:
     assert reader.sentences(text, "zh", "en-us") == []
 
 
-def test_only_what_the_model_knows_is_left(ipa: Reader) -> None:
-    lines = ipa.sentences("Loch Ness, naïve façade — 你好《世界》", "zh", "en-us")
-    assert set("".join(lines)) <= set(V1_0)
+def test_only_what_the_model_knows_is_left() -> None:
+    reader = Reader(Vocabulary({symbol: number for symbol, number in V1_0.items() if symbol not in "ˈW↓"}))
+    lines = reader.sentences("How now — 你好。", "zh", "en-us")
+    reader.close()
+    assert lines == ["hˌ n; nixau."]
 
 
 def test_what_is_too_long_is_cut_at_the_best_pause() -> None:
