@@ -45,6 +45,8 @@ _ENDS: Final = {
     **dict.fromkeys(";\uff1b\u2026\u2014\u2013", ";"),
     **dict.fromkeys(":\uff1a", ":"),
 }
+#: before a name: the library ends a clause there, and nobody who reads aloud does
+_TITLE = re.compile(r"\b(?:Dr|Mr|Mrs|Ms|Prof|St|Mt|Sr|Sra|Mme|Mlle)\.\s+\w?$")
 #: `(en)`: the words from here on are of another language
 _SWITCH = re.compile(r"\([a-z][a-z0-9-]*\)")
 
@@ -201,6 +203,8 @@ def require(code: int, doing: str, *, not_found: SpeechError | None = None) -> N
 
 def _end(text: str) -> str:
     """What ended the clause, of its text and the first character of the next one."""
+    if _TITLE.search(text):
+        return ""
     for char in reversed(text[:-1] if text[-1:].isalnum() else text):
         if char.isalnum():
             return ""

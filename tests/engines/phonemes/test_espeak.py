@@ -28,6 +28,11 @@ def test_a_number_with_a_point_or_a_colon_is_no_border(library: Library) -> None
     assert len(library.clauses("It was 3.5 at 3:15")) == 1
 
 
+def test_a_title_before_a_name_ends_nothing(library: Library) -> None:
+    library.set_voice("en-us")
+    assert [clause.end for clause in library.clauses("Dr. Smith met Mrs. Jones. They left.")] == ["", "", ".", "."]
+
+
 def test_full_width_signs_end_clauses_and_no_change_of_language_is_shown(library: Library) -> None:
     library.set_voice("cmn-latn-pinyin")
     clauses = library.clauses("你好，世界。我今天OK吗？好！")
