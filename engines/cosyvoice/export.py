@@ -55,7 +55,7 @@ class Part:
     files: Mapping[str, Build]
     network: Network
     own: tuple[str, ...]  # what the names begin with of the tensors that are this part's alone
-    quantised: bool = False  # may be kept as the bundle's precision says, else fp32
+    option: str = ""  # the one that says how the weights are kept; none: fp32
 
 
 def _text_encoder(tensors: Tensors, sizes: Sizes, precision: Precision) -> Graph:
@@ -98,13 +98,12 @@ _TEXT = ("text_embedding.", "text_encoder.", "text_encoder_affine_layer.", "spk_
 _FLOW = ("input_embedding.", "encoder.", "encoder_proj.", "spk_embed_affine_layer.")
 _REGULATOR, _ESTIMATOR = "length_regulator.", "decoder.estimator."
 PARTS = (
-    Part("text encoder", {TEXT_NAME: _text_encoder}, "lm", _TEXT, quantised=True),
-    Part("language model", {DISTANCES_NAME: _distances, LM_NAME: _lm}, "lm", ("llm.", "llm_decoder."), quantised=True),
+    Part("text encoder", {TEXT_NAME: _text_encoder}, "lm", _TEXT, "precision"),
+    Part("language model", {DISTANCES_NAME: _distances, LM_NAME: _lm}, "lm", ("llm.", "llm_decoder."), "precision"),
     Part("flow encoder", {"flow_encoder.onnx": _flow_encoder}, "flow", _FLOW),
     Part("length regulator", {"length_regulator.onnx": _length_regulator}, "flow", (_REGULATOR,)),
-    # 8 bit would make this one a fifth quicker, and be heard in every frame.
-    Part("estimator", {"estimator.onnx": _estimator}, "flow", (_ESTIMATOR,)),
-    Part("vocoder", {"f0.onnx": _f0, "source.onnx": _source, "vocoder.onnx": _vocoder}, "vocoder", ("",)),
+    Part("estimator", {"estimator.onnx": _estimator}, "flow", (_ESTIMATOR,), "acoustic"),
+    Part("vocoder", {"f0.onnx": _f0, "source.onnx": _source, "vocoder.onnx": _vocoder}, "vocoder", ("",), "acoustic"),
 )
 #: what else llm.pt holds: the tables' own
 _TABLES = ("llm_embedding.", "speech_embedding.")
@@ -131,7 +130,7 @@ def export(source: Path, folder: Path, options: ExportOptions, progress: Progres
             version=_version_of(sources),
             format=FORMAT,
             licence=LICENCE,
-            quantisation=options.precision,
+            quantisation=f"{options.precision}, acoustic {options.acoustic}",
             sizes=release.sizes.to_json(),
             sources=sources,
         )
@@ -142,9 +141,14 @@ def export(source: Path, folder: Path, options: ExportOptions, progress: Progres
 
 
 def _write(part: Part, release: Release, options: ExportOptions, progress: Progress, folder: Path) -> None:
-    precision: Precision = options.precision if part.quantised else "fp32"
+    precision = _precision(part, options)
     made = [(folder / name, partial(_built, build, release.sizes, precision)) for name, build in part.files.items()]
     write_graphs(made, release.tensors(part.network), part.own, part.name, progress)
+
+
+def _precision(part: Part, options: ExportOptions) -> Precision:
+    kept: Precision = getattr(options, part.option) if part.option else "fp32"
+    return kept
 
 
 def _built(build: Build, sizes: Sizes, precision: Precision, tensors: Tensors) -> Graph:
@@ -189,8 +193,7 @@ def _version_of(sources: Mapping[str, str]) -> str:
 def _estimate_bytes(release: Release, options: ExportOptions) -> int:
     """About what the bundle will take on the disk: rather too much than too little."""
     values = sum(
-        release.tensors(part.network).scope(one).count_values()
-        * _VALUE_BYTES[options.precision if part.quantised else "fp32"]
+        release.tensors(part.network).scope(one).count_values() * _VALUE_BYTES[_precision(part, options)]
         for part in PARTS
         for one in part.own
     )

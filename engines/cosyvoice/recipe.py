@@ -26,6 +26,10 @@ class ExportOptions(Options):
         Literal["fp32", "int8", "int8_blocks"],
         Field(
             description="weights of the language model and its text encoder; int8_blocks: in a form that is quicker "
-            "without AMX; all other networks stay fp32"
+            "without AMX"
         ),
+    ] = "int8"
+    acoustic: Annotated[
+        Literal["fp32", "int8"],
+        Field(description="weights of the flow's estimator and of the vocoder; fp32 takes twice as long"),
     ] = "int8"

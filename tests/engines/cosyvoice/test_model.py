@@ -20,7 +20,9 @@ TOLERANCE = 2e-2  # of whole waves, whose phase adds up small differences in pit
 def model(oracle, tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     release = copy_release(oracle, folder / "release")
-    export(release, folder / "bundle", ExportOptions(precision="fp32"), lambda doing, done, whole: None)
+    export(
+        release, folder / "bundle", ExportOptions(precision="fp32", acoustic="fp32"), lambda doing, done, whole: None
+    )
     return CosyVoice.open(folder / "bundle", threads=1)
 
 
