@@ -23,6 +23,7 @@ from engines.contract import API, EngineKind, Options
 
 ENTRY_POINT_GROUP = "voxgate.engines"
 BUILT_IN = (
+    "engines.cosyvoice",
     "engines.espeak",
     "engines.indextts",
     "engines.kokoro",

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from engines.cosyvoice.acoustics import Acoustics, Stream
+from engines.cosyvoice.acoustics import Acoustics, Stream, Voicer
 from engines.cosyvoice.decoding import speech_tokens
 from engines.cosyvoice.flow import Flow, FlowRates
+from engines.cosyvoice.griffin_lim import GriffinLim
 from engines.cosyvoice.lm import TABLES_NAME, Lm, Tables
 from engines.cosyvoice.recipe import FORMAT, SPEAKERS_NAME
 from engines.cosyvoice.sizes import Sizes
@@ -29,6 +30,9 @@ from models.checkpoint import Tensors
 from models.session import open_session
 
 Array = npt.NDArray[np.float32]
+
+#: the vocoder's graphs
+_VOCODER = ("f0", "source", "vocoder")
 
 
 @dataclass(frozen=True)
@@ -46,15 +50,17 @@ class CosyVoice:
     acoustics: Acoustics
 
     @classmethod
-    def open(cls, folder: Path, threads: int | None = None) -> Self:
-        """Raises BundleError, CheckpointError, SessionError and Unavailable, each with what to do."""
+    def open(
+        cls, folder: Path, threads: int | None = None, steps: int = 10, vocoder: Literal["hift", "griffin_lim"] = "hift"
+    ) -> Self:
+        """steps: of the flow's solver. Raises BundleError, CheckpointError, SessionError and Unavailable."""
         bundle = Bundle.read(folder)
         bundle.require_format(FORMAT)
         sizes = Sizes.of_json(bundle.sizes)
         speakers = Tensors.read(folder / SPEAKERS_NAME)
         networks = {
             name: open_session(folder / f"{name}.onnx", threads)
-            for name in ("flow_encoder", "length_regulator", "estimator", "f0", "source", "vocoder")
+            for name in ("flow_encoder", "length_regulator", "estimator", *(_VOCODER if vocoder == "hift" else ()))
         }
         flow = Flow(
             networks["flow_encoder"],
@@ -62,14 +68,17 @@ class CosyVoice:
             networks["estimator"],
             sizes.flow,
             FlowRates.of(sizes),
+            steps,
         )
-        vocoder = Vocoder(networks["f0"], networks["source"], networks["vocoder"], sizes.vocoder)
+        voicer: Voicer = GriffinLim(sizes.vocoder)
+        if vocoder == "hift":
+            voicer = Vocoder(networks["f0"], networks["source"], networks["vocoder"], sizes.vocoder)
         return cls(
             sample_rate=sizes.vocoder.sample_rate,
             speakers={name: speakers.take(name, (sizes.lm.speaker_width,)) for name in speakers.names()},
             tokenizer=Tokenizer(folder / RANKS_NAME, sizes.lm.text_tokens),
             lm=Lm(folder, sizes.lm, Tables.take(Tensors.read(folder / TABLES_NAME), sizes.lm), threads),
-            acoustics=Acoustics(flow, vocoder),
+            acoustics=Acoustics(flow, voicer),
         )
 
     def speak(
