@@ -22,7 +22,17 @@ import engines.hooks
 from engines.contract import API, EngineKind, Options
 
 ENTRY_POINT_GROUP = "voxgate.engines"
-BUILT_IN = ("engines.espeak", "engines.indextts", "engines.openai", "engines.sambert", "engines.tone", "engines.fault")
+BUILT_IN = (
+    "engines.cosyvoice",
+    "engines.espeak",
+    "engines.indextts",
+    "engines.kokoro",
+    "engines.openai",
+    "engines.piper",
+    "engines.sambert",
+    "engines.tone",
+    "engines.fault",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,12 @@ from models.stored import CheckpointError, Stored, read_checkpoint
 
 __all__ = ["CheckpointError", "Tensors"]
 
+#: what torch calls direction and length of a weight that it keeps so: from 2.0 on, and before
+_WEIGHT_NORMS = (
+    ("parametrizations.weight.original1", "parametrizations.weight.original0"),
+    ("weight_v", "weight_g"),
+)
+
 
 class Tensors:
     """A checkpoint's tensors by full name, of which each is taken once, with the shape that is expected.
@@ -92,16 +98,21 @@ class Tensors:
         return np.ascontiguousarray(stored.read(), np.float32)
 
     def take_weight_norm(self, name: str, shape: tuple[int, ...] | None = None) -> npt.NDArray[np.float32]:
-        """A weight kept as direction `NAME.weight_v` and length `NAME.weight_g` per first axis (Salimans and Kingma,
-        arXiv:1602.07868), multiplied out; or `NAME.weight` when it was kept whole."""
-        if f"{name}.weight" in self:
-            return self.take(f"{name}.weight", shape)
-        direction = self.take(f"{name}.weight_v", shape)
-        length = self.take(f"{name}.weight_g", (direction.shape[0],) + (1,) * (direction.ndim - 1))
+        """A weight kept as direction and length per first axis (Salimans and Kingma, arXiv:1602.07868), multiplied out;
+        or `NAME.weight` when it was kept whole. Raises CheckpointError as `take`."""
+        kept, kept_length = self._spelling(name)
+        if not kept_length:
+            return self.take(kept, shape)
+        direction = self.take(kept, shape)
+        length = self.take(kept_length, (direction.shape[0],) + (1,) * (direction.ndim - 1))
         norm = np.sqrt(
             np.sum(np.square(direction, dtype=np.float64), axis=tuple(range(1, direction.ndim)), keepdims=True)
         )
         return np.asarray(direction * (length / norm), np.float32)
+
+    def weight_shape(self, name: str) -> tuple[int, ...]:
+        """The shape of what `take_weight_norm` gives, without taking it. Raises CheckpointError."""
+        return self.shape(self._spelling(name)[0])
 
     def ignore(self, wanted: Callable[[str], bool]) -> None:
         """Take, unread, every tensor of this scope whose name (without the prefix) is wanted so."""
@@ -114,6 +125,13 @@ class Tensors:
     def require_prefixes(self, *prefixes: str) -> None:
         """Raises CheckpointError that names the tensors of this scope which begin with none of these."""
         self._refuse(one for one in self.names() if not one.startswith(prefixes))
+
+    def _spelling(self, name: str) -> tuple[str, str]:
+        """The tensors that hold a weight's direction and its length; where it was kept whole, it and nothing."""
+        for direction, length in _WEIGHT_NORMS:
+            if f"{name}.{direction}" in self:
+                return f"{name}.{direction}", f"{name}.{length}"
+        return f"{name}.weight", ""
 
     def _refuse(self, names: Iterable[str]) -> None:
         if surplus := sorted(self._prefix + one for one in names):

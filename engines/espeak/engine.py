@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 from engines.contract import AudioChunk, EngineInfo, Instance, SpeechRequest
 from engines.errors import InvalidRequest, Unavailable
@@ -18,6 +17,7 @@ from engines.espeak.handover import Handover
 from engines.espeak.speaker import Speaker, Utterance
 from engines.espeak.text import clean, parse_ssml, require_speakable
 from engines.espeak.voices import Catalogue
+from engines.phonemes.espeak import locate
 
 #: chunks that may wait for a listener: enough to be ahead, little enough to stop soon
 _AHEAD_CHUNKS = 4
@@ -48,7 +48,7 @@ class EspeakEngine:
         async with self._starting:
             if self._speakers:
                 return
-            path, data = _locate()
+            path, data = locate()
             speakers = [Speaker(f"{self._instance.name or 'espeak'}-{number}") for number in range(self._info.slots)]
             loop = asyncio.get_running_loop()
             try:
@@ -147,16 +147,6 @@ def require_han_phonemes(library: Library, voice: str, text: str) -> None:
             f"this espeak-ng ({library.version}) reads Han characters as English with the voice {voice!r}; "
             "install espeakng-loader 0.2.4 or later (espeak-ng 1.52)"
         )
-
-
-def _locate() -> tuple[Path, Path]:
-    """The shared object and the data directory of the installed distribution."""
-    try:
-        import espeakng_loader
-
-        return Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path())
-    except (ImportError, RuntimeError) as error:
-        raise Unavailable(f"espeakng-loader is absent or incomplete ({error}); pip install espeakng-loader") from error
 
 
 async def _unload(speakers: list[Speaker]) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import espeakng_loader
 
-from engines.espeak.binding import Library, ListedVoice
 from engines.espeak.voices import TABLE
+from engines.phonemes.espeak import Library, ListedVoice
 
 #: `sit/cmn` reads Latin letters as English and, before 1.52, Han characters as spelt English: always cmn-latn-pinyin;
 #: the others are listed but have no dictionary, and speak nonsense

@@ -9,9 +9,9 @@ import numpy as np
 
 from engines.errors import Busy
 from engines.indextts.beam import BeamSearch
-from engines.indextts.cache import Cache
 from engines.indextts.gpt import Array, Gpt, LatentPass
 from engines.indextts.sampling import Sampler, Sampling, Search, Vocabulary
+from models.cache import Cache
 
 
 class Sequence:

@@ -34,6 +34,7 @@ from models.bundle import Bundle, BundleError, hash_files
 from models.bundle_writer import BundleWriter
 from models.checkpoint import Tensors
 from models.graph import Graph, Precision
+from models.graph_writer import write_graphs
 
 #: what a weight takes, with its scale and what stays float32 beside it
 _VALUE_BYTES: Mapping[Precision, float] = {"fp32": 4, "int8": 1.2, "int8_blocks": 1.2, "int4": 0.7}
@@ -152,20 +153,11 @@ def chosen(options: ExportOptions) -> Iterator[Part]:
 
 def write(part: Part, release: Release, options: ExportOptions, progress: Progress, folder: Path) -> None:
     """Build one graph and write it below `folder`. Raises CheckpointError, also for tensors that it did not take."""
-    tensors = release.tensors(part.network)
-    whole, seen = sum(tensors.scope(one).count_values() for one in part.own), 0
 
-    def heard(values: int) -> None:
-        nonlocal seen
-        seen = min(whole, seen + values)
-        progress(f"making {part.file}", seen, whole)
+    def build(tensors: Tensors) -> Graph:
+        return part.build(release, tensors, release.sizes, part.precision(options))
 
-    graph = part.build(release, tensors.watched(heard), release.sizes, part.precision(options))
-    for one in part.own:
-        tensors.scope(one).finish()
-    (folder / part.file).parent.mkdir(exist_ok=True)
-    graph.save(folder / part.file)
-    progress(f"making {part.file}", whole, whole)
+    write_graphs([(folder / part.file, build)], release.tensors(part.network), part.own, part.file, progress)
 
 
 def must_be_known(release: Release) -> None:

@@ -1,7 +1,7 @@
 """What the reference networks are fed: a mel spectrogram, and the filter banks of w2v-bert and of CAM++.
 
-Filters, windows and w2v-bert's own features are those of transformers, which needs no torch for them; it is imported
-when the first of these functions is called. Knows nothing about files or networks.
+CAM++'s filters and window, and w2v-bert's own features, are those of transformers, which needs no torch for them; it is
+imported when the first of these functions is called. Knows nothing about files or networks.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.indextts.sizes import MelSizes
+from models.mel import MelScale
 
 Array = npt.NDArray[np.float32]
 
@@ -28,33 +29,11 @@ _FLOOR = float(np.finfo(np.float32).eps)
 
 
 def mel_spectrogram(samples: Array, sizes: MelSizes) -> Array:
-    """Logarithms of magnitudes in bands on Slaney's scale: [n] -> [mels, n // hop], for samples at the model's rate.
-
-    As for HiFi-GAN (arXiv:2010.05646): mirrored at both ends by half of what frames overlap, a Hann window.
-    """
-    from transformers.audio_utils import mel_filter_bank
-
-    filters = mel_filter_bank(
-        num_frequency_bins=sizes.fft // 2 + 1,
-        num_mel_filters=sizes.mels,
-        min_frequency=sizes.lowest_hz,
-        max_frequency=sizes.sample_rate / 2,
-        sampling_rate=sizes.sample_rate,
-        norm="slaney",
-        mel_scale="slaney",
+    """[n] -> [mels, n // hop], for samples at the model's rate: as `models.mel` has it."""
+    highest_hz = sizes.sample_rate / 2
+    return MelScale(sizes.sample_rate, sizes.fft, sizes.hop, sizes.mels, sizes.lowest_hz, highest_hz, sizes.window).of(
+        samples
     )
-    padded = np.pad(samples, (sizes.fft - sizes.hop) // 2, mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, sizes.fft)[:: sizes.hop]
-    spectrum = np.fft.rfft(frames * _hann(sizes))
-    magnitude = np.sqrt(spectrum.real**2 + spectrum.imag**2 + 1e-9)
-    return np.asarray(np.log(np.maximum(filters.T @ magnitude.T, 1e-5)), np.float32)
-
-
-def _hann(sizes: MelSizes) -> npt.NDArray[np.float64]:
-    """A periodic window, in the middle of the frame."""
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(sizes.window) / sizes.window)
-    before = (sizes.fft - sizes.window) // 2
-    return np.pad(window, (before, sizes.fft - sizes.window - before))
 
 
 def speaker_bands(samples: Array, sample_rate: int, mels: int) -> Array:

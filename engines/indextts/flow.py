@@ -1,7 +1,6 @@
 """Makes a mel spectrogram out of noise: follows the estimator's velocity from t = 0 to t = 1 in a few equal steps.
 
-Flow matching (Lipman et al., arXiv:2210.02747) with classifier-free guidance (Ho and Salimans, arXiv:2207.12598).
-Knows nothing about what the estimator is, nor about where its conditions come from.
+Solved as `models.flow_matching` does. Knows nothing about what the estimator is, nor where its conditions come from.
 """
 
 from __future__ import annotations
@@ -12,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engines.indextts.network import Network
-from engines.indextts.slices import whole
+from models import flow_matching
+from models.network import Network
+from models.slices import whole
 
 Array = npt.NDArray[np.float32]
 
@@ -59,24 +59,22 @@ class Flow:
         prompt[:, : (known := prompt_mel.shape[1])] = prompt_mel
         conditions: dict[str, npt.NDArray[Any]] = {"prompt": prompt[None], "style": style[None], "mu": mu[None]}
         # the second row is asked without any condition, which training knew as zeros
-        guided = {name: np.concatenate([one, np.zeros_like(one)]) for name, one in conditions.items()}
-        for asked in (conditions, guided):
+        with_and_without = {name: np.concatenate([one, np.zeros_like(one)]) for name, one in conditions.items()}
+        for asked in (conditions, with_and_without):
             asked["known"] = np.array([known], np.int64)
 
-        x = np.array(noise, np.float32)
-        x[:, :known] = 0
-        for step in range(steps):
-            yield
-            t = np.array([step / steps], np.float32)
-            if cfg and step < steps * cfg_until:
-                both = self._velocity(np.stack([x, x]), t, guided)
-                velocity = (1 + cfg) * both[0] - cfg * both[1]
-            else:
-                velocity = self._velocity(x[None], t, conditions)[0]
-            x[:, known:] += velocity / steps
-        return x[:, known:]
+        def velocity(spoken: Array, t: float) -> Array:
+            x = np.concatenate([silent, spoken], axis=1)
+            if cfg and t < cfg_until:
+                return flow_matching.guided(self._velocity(np.stack([x, x]), t, with_and_without), cfg)
+            alone: Array = self._velocity(x[None], t, conditions)[0]
+            return alone
 
-    def _velocity(self, x: Array, t: Array, conditions: dict[str, npt.NDArray[Any]]) -> Array:
+        silent = np.zeros_like(prompt_mel)
+        spoken = np.asarray(noise[:, known:], np.float32)
+        return (yield from flow_matching.follow(spoken, flow_matching.equal_times(steps), velocity))
+
+    def _velocity(self, x: Array, t: float, conditions: dict[str, npt.NDArray[Any]]) -> Array:
         """[rows, mels, frames - prompt]"""
-        velocity: Array = self._estimator.run(None, {"x": x, "t": t, **conditions})[0]
+        velocity: Array = self._estimator.run(None, {"x": x, "t": np.array([t], np.float32), **conditions})[0]
         return velocity

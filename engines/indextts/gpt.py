@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engines.errors import InvalidRequest
-from engines.indextts.cache import Cache
 from engines.indextts.sizes import Sizes
 from engines.indextts.tables import Tables
+from models.cache import Cache
 from models.session import open_session
 
 Array = npt.NDArray[np.float32]
@@ -74,7 +74,7 @@ class Gpt:
 
     def cache(self, positions: int, rows: int = 1) -> Cache:
         """Room for sequences of this model."""
-        return Cache(self.sizes, self._kept, positions, rows)
+        return Cache(self.sizes.layers, self.sizes.heads, self.sizes.kept_width, self._kept, positions, rows)
 
     def prefill(self, prefix: Array, cache: Cache, row: int = 0) -> tuple[Array, Array]:
         """Run the prefix [n, width] and the start code into positions 0 to n of a row.

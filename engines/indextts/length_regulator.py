@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from engines.indextts.network import Network
+from models.network import Network
 
 Array = npt.NDArray[np.float32]
 

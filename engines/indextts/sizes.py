@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+from models.attention import kept_width
+
 
 @dataclass(frozen=True, slots=True)
 class GptSizes:
@@ -33,8 +35,8 @@ class GptSizes:
 
     @property
     def kept_width(self) -> int:
-        """Of a head's keys and values in a cache: ONNX Runtime's attention takes multiples of 8, so zeros fill up."""
-        return -(-self.head_width // 8) * 8
+        """Of a head's keys and values in a cache."""
+        return kept_width(self.head_width)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from math import ceil, prod
 import numpy as np
 import numpy.typing as npt
 
-from engines.indextts.network import Network
 from engines.indextts.sizes import VocoderSizes
+from models.network import Network
+from models.seams import cross_fade
 
 Array = npt.NDArray[np.float32]
 
@@ -87,10 +88,9 @@ class Speaking:
             return np.empty(0, np.float32)
         rate = self._vocoder.samples_per_frame
         made = self._vocoder.run(self._mel)
-        wave = made[self._spoken * rate : stop * rate].copy()
+        wave = made[self._spoken * rate : stop * rate]
         # In 8 bit, pieces are rounded by scales of their own: the one fades into the other.
-        fade = np.linspace(0, 1, len(self._next), dtype=np.float32)
-        wave[: len(fade)] = fade * wave[: len(fade)] + (1 - fade) * self._next
+        wave = cross_fade(self._next, wave, np.linspace(0, 1, len(self._next), dtype=np.float32))
         self._next = made[stop * rate : (stop + 1) * rate].copy()
         dropped = max(0, stop - self._vocoder.context_frames)
         self._mel, self._spoken = self._mel[:, dropped:], stop - dropped

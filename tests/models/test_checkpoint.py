@@ -54,13 +54,20 @@ def test_another_file_adds_what_is_lacking_and_changes_nothing(tmp_path: Path) -
     assert (both.take("a")[0], both.take("b")[0]) == (0, 1)
 
 
-def test_weight_norm_is_multiplied_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("of_direction", "of_length"),
+    [("weight_v", "weight_g"), ("parametrizations.weight.original1", "parametrizations.weight.original0")],
+)
+def test_weight_norm_is_multiplied_out(tmp_path: Path, of_direction: str, of_length: str) -> None:
     direction, length = (
         np.random.default_rng(1).normal(size=(4, 3, 5)).astype(np.float32),
         np.arange(4, dtype=np.float32),
     )
-    pair = {"conv.weight_v": direction, "conv.weight_g": length.reshape(4, 1, 1)}
-    weight = Tensors.read(write_pth(tmp_path / "a.pth", pair)).take_weight_norm("conv", (4, 3, 5))
+    pair = {f"conv.{of_direction}": direction, f"conv.{of_length}": length.reshape(4, 1, 1)}
+    tensors = Tensors.read(write_pth(tmp_path / "a.pth", pair))
+    assert tensors.weight_shape("conv") == (4, 3, 5)
+    weight = tensors.take_weight_norm("conv", (4, 3, 5))
+    tensors.finish()
     np.testing.assert_allclose(np.sqrt((weight**2).sum(axis=(1, 2))), length, atol=1e-6)
     np.testing.assert_allclose(weight[2] / direction[2], (weight[2] / direction[2])[0, 0], rtol=1e-5)
     whole = Tensors.read(write_pth(tmp_path / "b.pth", {"conv.weight": direction})).take_weight_norm("conv")

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from engines.indextts.graphs.parts import count, depthwise, gate, join_heads, numbered, range_to, split_heads
 from engines.indextts.sizes import ConditionerSizes, Sizes
 from models.checkpoint import Tensors
 from models.graph import Graph, Precision
+from models.parts import count, depthwise, gate, join_heads, numbered, range_to, split_heads
 
 #: added to the score of a frame that must not be heard: nothing is left of it after the softmax
 _UNHEARD = np.float32(-1e9)

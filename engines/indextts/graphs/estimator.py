@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from engines.indextts.graphs.neighbours import flat, rounded_product, spread
 from engines.indextts.sizes import EstimatorSizes, Sizes
 from models.checkpoint import Tensors
 from models.graph import MICROSOFT, Array, Graph, Precision
+from models.neighbours import flat, rounded_product, spread
 
 #: tensors that belong to other variants of this design, or are tables that training kept
 _UNUSED = {"input_pos", "cond_embedder.weight", "content_mask_embedder.weight"}

@@ -7,9 +7,8 @@ Models are Unsupervised Multitask Learners"; tensors have the names that the tra
 
 from __future__ import annotations
 
-import numpy as np
-
 from engines.indextts.sizes import GptSizes, Sizes
+from models.attention import fill_heads
 from models.checkpoint import Tensors
 from models.graph import MICROSOFT, Array, Graph, Precision
 
@@ -51,10 +50,10 @@ def _block(
     tensors.ignore(lambda name: name in ("attn.bias", "attn.masked_bias"))
     inner = _layer_norm(graph, tensors, "ln_1", x, gpt.width)
     weight, bias = _conv1d(tensors, "attn.c_attn", gpt.width, 3 * gpt.width)
-    weight, bias = _filled_up(weight, 0, 3 * gpt.heads, gpt), _filled_up(bias, 0, 3 * gpt.heads, gpt)
+    weight, bias = (fill_heads(one, 0, 3 * gpt.heads, gpt.head_width) for one in (weight, bias))
     inner = _attention(graph, gpt, layer, graph.linear(inner, weight, bias, precision), filled, longest)
     weight, bias = _conv1d(tensors, "attn.c_proj", gpt.width, gpt.width)
-    x = graph.add(x, graph.linear(inner, _filled_up(weight, 1, gpt.heads, gpt), bias, precision))
+    x = graph.add(x, graph.linear(inner, fill_heads(weight, 1, gpt.heads, gpt.head_width), bias, precision))
     inner = _layer_norm(graph, tensors, "ln_2", x, gpt.width)
     wide = tensors.shape("mlp.c_fc.bias")[0]
     inner = _linear(graph, tensors, "mlp.c_fc", inner, gpt.width, wide, precision)
@@ -93,13 +92,3 @@ def _conv1d(tensors: Tensors, name: str, inputs: int, outputs: int) -> tuple[Arr
     """The library's linear map, whose weight is kept as [in, out]: weight [out, in] and bias [out]."""
     weight, bias = tensors.take(f"{name}.weight", (inputs, outputs)), tensors.take(f"{name}.bias", (outputs,))
     return weight.T, bias
-
-
-def _filled_up(array: Array, axis: int, heads: int, gpt: GptSizes) -> Array:
-    """Zeros behind each head's channels, which lie along an axis, as far as heads are kept: they change no product."""
-    if gpt.kept_width == gpt.head_width:
-        return array
-    split = array.reshape(*array.shape[:axis], heads, gpt.head_width, *array.shape[axis + 1 :])
-    pads = [(0, 0)] * split.ndim
-    pads[axis + 1] = (0, gpt.kept_width - gpt.head_width)
-    return np.pad(split, pads).reshape(*array.shape[:axis], -1, *array.shape[axis + 1 :])

@@ -1,7 +1,7 @@
 """The length regulator as a graph: semantic features at their own rate in, the estimator's condition per mel frame out.
 
 A linear map, nearest neighbours over time to the number of frames that is asked for, then convolutions of kernel 3 with
-GroupNorm over all channels and Mish, and one of kernel 1. Knows nothing about codes, voices or how frames are counted.
+GroupNorm over all channels and Mish. Knows nothing about codes, voices or how frames are counted.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import numpy as np
 from engines.indextts.sizes import Sizes
 from models.checkpoint import Tensors
 from models.graph import Graph, Precision
+from models.parts import smooth
 
 #: tensors that training needed: a table for discrete input, a row for masked input
 _TRAINING = {"embedding.weight", "mask_token"}
-_EPSILON = 1e-5
 
 
 def build(tensors: Tensors, sizes: Sizes, precision: Precision) -> Graph:
@@ -31,14 +31,7 @@ def build(tensors: Tensors, sizes: Sizes, precision: Precision) -> Graph:
     weight = tensors.take("content_in_proj.weight", (width, sizes.regulator.input_width))
     x = graph.linear(features, weight, tensors.take("content_in_proj.bias", (width,)))
     x = graph.transpose(graph.op("Gather", x, _nearest(graph, x, frames), axis=1), 0, 2, 1)
-    for layer in range(layers):
-        kernel, norm = tensors.scope(f"model.{3 * layer}."), tensors.scope(f"model.{3 * layer + 1}.")
-        x = graph.conv(x, kernel.take("weight", (width, width, 3)), kernel.take("bias", (width,)), pads=[1, 1])
-        scale, shift = (graph.constant(norm.take(name, (width,))) for name in ("weight", "bias"))
-        x = graph.op("GroupNormalization", x, scale, shift, num_groups=1, epsilon=_EPSILON)
-        x = graph.op("Mish", x)
-    last = tensors.scope(f"model.{3 * layers}.")
-    x = graph.conv(x, last.take("weight", (width, width, 1)), last.take("bias", (width,)))
+    x = smooth(graph, tensors.scope("model."), x, width, layers)
     tensors.ignore(_TRAINING.__contains__)
     graph.output("condition", graph.transpose(x, 0, 2, 1), "float32", [1, "frames", width])
     return graph

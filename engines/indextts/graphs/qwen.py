@@ -13,9 +13,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from engines.indextts.graphs.parts import range_to
 from models.checkpoint import Tensors
 from models.graph import MICROSOFT, Array, Graph, Precision
+from models.parts import range_to
 
 _FLOAT, _INT64 = 1, 7  # onnx.TensorProto
 #: rows of the head that are rounded at once, so that the vocabulary's whole table is never there several times

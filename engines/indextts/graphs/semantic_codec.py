@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from engines.indextts.graphs.parts import depthwise
 from engines.indextts.sizes import CodecSizes, Sizes
 from models.checkpoint import Tensors
 from models.graph import Graph, Precision
+from models.parts import depthwise
 
 #: of all normalisations in the backbone: the published design, told by no file
 _EPSILON = 1e-6

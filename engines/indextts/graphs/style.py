@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from engines.indextts.graphs.parts import count, numbered, range_to
 from engines.indextts.sizes import Sizes
 from models.checkpoint import Tensors
 from models.graph import Array, Graph, Precision
+from models.parts import count, numbered, range_to
 
 #: how many times the front halves the number of frequency bands: in its two groups of blocks and its last convolution
 _HALVINGS = 3

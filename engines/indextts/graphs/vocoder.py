@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from engines.indextts.graphs.neighbours import flat, rounded_product, spread
 from engines.indextts.sizes import Sizes, VocoderSizes
 from models.checkpoint import Tensors
 from models.graph import Array, Graph, Precision
+from models.neighbours import rounded_convolution
 
 #: keeps the divisions of the activation finite
 _TINY = 1e-9
@@ -61,27 +61,14 @@ class _Builder:
         In 8 bit only within the residual blocks, which take nearly all of the time: what they round is added to
         something exact. Rounding between the blocks as well would double the noise for a twentieth of the time.
         """
-        direction = f"{name}.weight_v" if f"{name}.weight_v" in self._tensors else f"{name}.weight"
-        kernel = self._tensors.shape(direction)[-1]
+        kernel = self._tensors.weight_shape(name)[-1]
         weight = self._tensors.take_weight_norm(name, (outputs, inputs, kernel))
         given = self._tensors.take(f"{name}.bias", (outputs,)) if bias else np.zeros(outputs, np.float32)
         reach = (kernel - 1) * dilation // 2
         if self._small and inputs == outputs >= _NARROWEST_INT8:
-            return self._product(x, weight, given, dilation, reach)
+            return rounded_convolution(self._graph, x, weight, given, dilation)
         pads = [0, reach, 0, reach]
         return self._graph.conv(x, weight[:, :, None], given, pads=pads, dilations=[1, dilation])
-
-    def _product(self, x: str, weight: Array, bias: Array, dilation: int, reach: int) -> str:
-        graph = self._graph
-        _, inputs, kernel = weight.shape
-
-        def arrange(rounded: str, zero: str) -> str:
-            rows = graph.transpose(rounded, 0, 2, 3, 1)
-            # not by Pad, which OpenVINO gives another value than this one
-            beyond = graph.op("Expand", zero, graph.constant(np.array([1, 1, reach, inputs], np.int64)))
-            return spread(graph, graph.concat(beyond, rows, beyond, axis=2), kernel, dilation, axis=2)
-
-        return graph.transpose(rounded_product(graph, x, flat(weight), bias, arrange), 0, 3, 1, 2)
 
     def _upsampled(self, name: str, x: str, width: int, rate: int, kernel: int) -> str:
         graph = self._graph

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from engines.indextts.graphs.parts import count, depthwise, gate, join_heads, range_to, split_heads
 from engines.indextts.sizes import Sizes
 from models.checkpoint import Tensors
 from models.graph import Graph, Precision
+from models.parts import count, depthwise, gate, join_heads, range_to, split_heads
 
 #: IndexTTS-2 was trained on the output of this layer, `hidden_states[17]`; no file of the release says so
 LAYERS = 17

@@ -11,12 +11,12 @@ from itertools import islice
 from pathlib import Path
 
 from engines.errors import InvalidRequest, Unsupported
-from engines.indextts.slices import whole
+from engines.grammar import Grammar
 from engines.indextts.text.characters import unify
-from engines.indextts.text.grammar import Grammar
 from engines.indextts.text.normalise import Read, normalise
 from engines.indextts.text.segments import cut_segments
 from engines.indextts.text.tokenizer import Tokenizer
+from models.slices import whole
 
 
 class Front:

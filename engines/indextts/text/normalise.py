@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal
 
+from engines.grammar import Language
 from engines.indextts.text.characters import HAN
 from engines.indextts.text.pinyin import SYLLABLE, has_pinyin, spell, spell_all
 
-Language = Literal["zh", "en"]
 #: reads out the numbers and signs of a text, in a language: parts of it, one after the other
 Read = Callable[[str, Language], Iterable[str]]
 

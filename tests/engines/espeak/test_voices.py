@@ -7,9 +7,10 @@ import pytest
 
 from engines.contract import Engine, SpeechRequest
 from engines.errors import Unsupported
-from engines.espeak.binding import Library, _Voice
+from engines.espeak.binding import Library
 from engines.espeak.generate import table, write
 from engines.espeak.voices import TABLE, VARIANTS, Catalogue
+from engines.phonemes.espeak import _Voice
 from engines.testing import rms, seconds, speak_all
 
 

@@ -5,10 +5,10 @@ from importlib import import_module
 from pathlib import Path
 
 from engines.indextts.layout import Release
-from engines.indextts.network import Network
 from engines.indextts.sizes import Sizes
 from models.checkpoint import Tensors
 from models.graph import Graph, Precision
+from models.network import Network
 
 NETWORKS = ("length_regulator", "estimator", "vocoder")
 

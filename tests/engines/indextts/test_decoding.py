@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from engines.errors import Busy
-from engines.indextts.cache import Cache
 from engines.indextts.decoding import Decoder
 from engines.indextts.gpt import NAME, Gpt
 from engines.indextts.graphs.gpt import build
 from engines.indextts.layout import Release
 from engines.indextts.sampling import Sampling
 from engines.indextts.tables import Tables
+from models.cache import Cache
 from tests.engines.indextts.tiny_gpt import make, sizes_of
 
 GREEDY = Sampling(temperature=0, repetition_penalty=1)

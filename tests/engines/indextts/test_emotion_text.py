@@ -10,8 +10,8 @@ from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from engines.errors import InvalidRequest, Unsupported
 from engines.indextts.emotion_text import EmotionText, export_emotion_text, read_answer
-from engines.indextts.slices import whole
 from models.checkpoint import CheckpointError
+from models.slices import whole
 from tests.engines.indextts.tiny_qwen import CONFIG, make_weights, write
 
 CALM = (0, 0, 0, 0, 0, 0, 0, 1)

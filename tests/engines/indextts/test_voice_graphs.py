@@ -9,13 +9,13 @@ from safetensors.numpy import save_file
 
 from engines.indextts.graphs import w2v_bert
 from engines.indextts.graphs.conditioner import sum_up
-from engines.indextts.graphs.parts import numbered
 from engines.indextts.graphs.style import STRETCH, Stretches
 from engines.indextts.layout import Release
-from engines.indextts.network import Network
 from engines.indextts.sizes import ConditionerSizes
 from models.checkpoint import Tensors
 from models.graph import Graph
+from models.network import Network
+from models.parts import numbered
 from models.session import open_session
 from tests.engines.indextts.oracle import Oracle
 from tests.engines.indextts.voice_networks import build_all, load_all

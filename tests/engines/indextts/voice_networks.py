@@ -5,8 +5,8 @@ from pathlib import Path
 
 from engines.indextts.graphs import conditioner, semantic_codec, style, w2v_bert
 from engines.indextts.layout import Release
-from engines.indextts.network import Network
 from models.graph import Graph
+from models.network import Network
 from models.session import open_session
 
 

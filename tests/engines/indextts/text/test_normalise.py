@@ -2,8 +2,8 @@
 
 import pytest
 
+from engines.grammar import Grammar
 from engines.indextts.text.characters import space_out, unify
-from engines.indextts.text.grammar import Grammar
 from engines.indextts.text.normalise import choose_language, normalise
 
 

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from engines.indextts.sizes import GptSizes
-
 if TYPE_CHECKING:
     import onnxruntime
 
@@ -26,17 +24,21 @@ class Cache:
     Positions that nobody wrote have no memory behind them yet, rows neither: the system lends pages at the first write.
     """
 
-    def __init__(self, sizes: GptSizes, dtype: npt.DTypeLike, positions: int, rows: int = 1) -> None:
-        self._sizes = sizes
+    def __init__(
+        self, layers: int, heads: int, kept_width: int, dtype: npt.DTypeLike, positions: int, rows: int = 1
+    ) -> None:
+        self._layers = layers
+        self._heads = heads
+        self._kept_width = kept_width
         self._dtype = np.dtype(dtype)
         self.rows = rows
         self.positions = positions
-        self.arrays = [self._empty() for _ in range(2 * sizes.layers)]
-        kinds = [f"{kind}_{layer}" for layer in range(sizes.layers) for kind in ("key", "value")]
+        self.arrays = [self._empty() for _ in range(2 * layers)]
+        kinds = [f"{kind}_{layer}" for layer in range(layers) for kind in ("key", "value")]
         self._names = [(f"past_{kind}", f"present_{kind}") for kind in kinds]
 
     def _empty(self) -> npt.NDArray[Any]:
-        return np.empty((self.rows, self._sizes.heads, self.positions, self._sizes.kept_width), self._dtype)
+        return np.empty((self.rows, self._heads, self.positions, self._kept_width), self._dtype)
 
     def reserve(self, rows: int, positions: int, most_rows: int) -> None:
         """Have room for so many; where there is none, for twice the rows but no more than the most, or half as many
@@ -65,7 +67,7 @@ class Cache:
 
     def part(self, row: int, stop: int, positions: int) -> Self:
         """One row of its own, with room for `positions`, and those before `stop` as they are here."""
-        part = type(self)(self._sizes, self._dtype, positions)
+        part = type(self)(self._layers, self._heads, self._kept_width, self._dtype, positions)
         for new, old in zip(part.arrays, self.arrays, strict=True):
             new[0, :, :stop] = old[row, :, :stop]
         return part
