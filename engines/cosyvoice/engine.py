@@ -78,7 +78,13 @@ class CosyVoiceEngine:
         if not (math.isfinite(request.speed) and _SPEED_MIN <= request.speed <= _SPEED_MAX):
             raise Unsupported(f"CosyVoice speaks at a speed of {_SPEED_MIN} to {_SPEED_MAX}", param="speed")
         loaded = self._require_loaded()
-        speaking = loaded.model.speak(request.text, self._speaker(request, loaded.model), request.speed, request.seed)
+        speaking = loaded.model.speak(
+            request.text,
+            self._speaker(request, loaded.model),
+            request.speed,
+            request.seed,
+            keeps_unfinished=self._options.unfinished == "keep",
+        )
         while True:
             wave = await self._next(loaded, speaking)
             if wave is None:

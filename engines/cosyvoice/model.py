@@ -82,26 +82,33 @@ class CosyVoice:
         )
 
     def speak(
-        self, text: str, speaker: Array, speed: float = 1.0, seed: int | None = None, read: Read | None = None
+        self,
+        text: str,
+        speaker: Array,
+        speed: float = 1.0,
+        seed: int | None = None,
+        read: Read | None = None,
+        *,
+        keeps_unfinished: bool = True,
     ) -> Iterator[Array | None]:
         """The waves [samples] of a text, in -1..1; None after work that gave none yet. read: see `segments`.
 
         At another speed than 1 each segment comes as a whole, else in pieces. Equal seeds give equal waves. Raises
-        InvalidRequest when there is nothing to say.
+        InvalidRequest when there is nothing to say, and EngineFault as `speech_tokens`.
         """
         parts = segments(text, lambda part: len(self.tokenizer.ids(part)), read)
         if not parts:
             raise InvalidRequest("there is nothing to say in this text: no letter, no number", param="input")
         random = np.random.default_rng(seed)
         for part in parts:
-            yield from self._segment(self.tokenizer.ids(part), speaker, speed, random)
+            yield from self._segment(self.tokenizer.ids(part), speaker, speed, random, keeps_unfinished)
 
     def _segment(
-        self, ids: list[int], speaker: Array, speed: float, random: np.random.Generator
+        self, ids: list[int], speaker: Array, speed: float, random: np.random.Generator, keeps_unfinished: bool
     ) -> Iterator[Array | None]:
         tokens: list[int] = []
         stream = Stream(self.acoustics, speaker, random)
-        for token in speech_tokens(self.lm, ids, speaker, random.random):
+        for token in speech_tokens(self.lm, ids, speaker, random.random, keeps_unfinished=keeps_unfinished):
             if speed == 1.0:
                 yield from stream.push([token])
             tokens.append(token)

@@ -28,6 +28,12 @@ class CosyVoiceOptions(Options):
         "hift", description="`griffin_lim`: no network, metallic; for machines that have no time for better"
     )
 
+    unfinished: Literal["fail", "keep"] = Field(
+        "fail",
+        description="a part of a text in which the model finds no end: `fail` ends in an error, so that no cut speech "
+        "passes for a whole one; `keep` speaks what there is, as the release does",
+    )
+
     def heard(self) -> str:
         """All that changes what is heard, as part of the engine's version."""
         return self.model_dump_json(exclude=set(_UNHEARD))

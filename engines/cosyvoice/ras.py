@@ -22,8 +22,9 @@ class Sampler:
     """One sequence. `tokens` are those that were chosen, without the end."""
 
     def __init__(self, sizes: RasSizes, end: int, least: int, most: int, draw: Draw) -> None:
-        """end: the token that ends a sequence, not before `least` tokens; behind `most` it ends anyway."""
+        """end: the token that ends a sequence, not before `least` tokens; behind `most` there is none, ended or not."""
         self.tokens: list[int] = []
+        self.ended = False  # by the token that does so
         self._sizes = sizes
         self._end = end
         self._least = least
@@ -31,7 +32,7 @@ class Sampler:
         self._draw = draw
 
     def advance(self, scores: Scores) -> int | None:
-        """Take the scores [ids] of the next token; the one that was chosen, or None at the end."""
+        """Take the scores [ids] of the next token; the one that was chosen, or None behind the last."""
         if len(self.tokens) >= self._most:
             return None
         if len(self.tokens) < self._least:
@@ -39,6 +40,7 @@ class Sampler:
             scores[self._end] = -np.inf
         token = choose(scores, self.tokens, self._sizes, self._draw)
         if token == self._end:
+            self.ended = True
             return None
         self.tokens.append(token)
         return token

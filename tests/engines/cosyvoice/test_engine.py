@@ -7,12 +7,15 @@ from engines.contract import Instance, SpeechRequest
 from engines.cosyvoice import KIND, describe, missing
 from engines.cosyvoice.layout import Release
 from engines.cosyvoice.options import CosyVoiceOptions
-from engines.errors import Unavailable, Unsupported
+from engines.errors import EngineFault, Unavailable, Unsupported
+
+#: a model of random weights may find no end
+KEEP = CosyVoiceOptions(unfinished="keep")
 
 
 @pytest.fixture
 async def engine(home, opened_once):
-    engine = KIND.create(Instance("cosyvoice", data_dir=home), CosyVoiceOptions())
+    engine = KIND.create(Instance("cosyvoice", data_dir=home), KEEP)
     await engine.start()
     yield engine
     await engine.close()
@@ -54,6 +57,16 @@ async def test_an_unknown_speaker_is_refused_with_those_there_are(engine):
         await _pcm(engine, voice="nobody")
 
 
+async def test_a_speech_without_an_end_never_ends_like_a_whole_one(home, engine, monkeypatch):
+    monkeypatch.setattr("engines.cosyvoice.decoding.MOST_TOKENS", 2)  # no more than there are at least
+    assert len(await _pcm(engine, seed=1))
+    strict = KIND.create(Instance("cosyvoice", data_dir=home), CosyVoiceOptions())
+    await strict.start()
+    with pytest.raises(EngineFault, match="no end"):
+        await _pcm(strict, seed=1)
+    await strict.close()
+
+
 async def test_closing_it_tells_who_listens(engine):
     stream = engine.synthesize(SpeechRequest("ab " * 60 + ".", "en", speed=1.0, seed=1))
     await anext(stream)
@@ -64,7 +77,7 @@ async def test_closing_it_tells_who_listens(engine):
 
 
 async def test_the_light_vocoder_speaks_as_long(home, engine):
-    light = KIND.create(Instance("cosyvoice", data_dir=home), CosyVoiceOptions(vocoder="griffin_lim"))
+    light = KIND.create(Instance("cosyvoice", data_dir=home), KEEP.model_copy(update={"vocoder": "griffin_lim"}))
     await light.start()
     assert light.info.version != engine.info.version
     spoken, lightly = await _pcm(engine, seed=1), await _pcm(light, seed=1)

@@ -52,6 +52,7 @@ def test_a_sequence_ends_neither_too_early_nor_too_late():
         sampler = Sampler(RAS, END, least, most, draws)
         while sampler.advance(_scores(*odds)) is not None:
             pass
+        assert sampler.ended == (len(sampler.tokens) < most)
         return sampler.tokens
 
     assert tokens(0, 9, 0.02, 0.02, 0.02, 0.02, 0.02, 0.9) == []
