@@ -60,6 +60,22 @@ def smooth(graph: Graph, tensors: Tensors, x: str, width: int, layers: int) -> s
     return graph.conv(x, last.take("weight", (width, width, 1)), last.take("bias", (width,)))
 
 
+def upsample(graph: Graph, tensors: Tensors, name: str, x: str, width: int, rate: int, kernel: int) -> str:
+    """[1, width, 1, samples] -> [1, width / 2, 1, rate * samples], by a transposed convolution with weight norm."""
+    weight = tensors.take_weight_norm(name, (width, width // 2, kernel))
+    bias = graph.constant(tensors.take(f"{name}.bias", (width // 2,)))
+    pad = (kernel - rate) // 2
+    return graph.op(
+        "ConvTranspose",
+        x,
+        graph.constant(weight[:, :, None]),
+        bias,
+        kernel_shape=[1, kernel],
+        strides=[1, rate],
+        pads=[0, pad, 0, kernel - rate - pad],
+    )
+
+
 def count(graph: Graph, x: str, axis: int) -> str:
     """The length of an axis, as an int64 scalar."""
     length = graph.op("Shape", x, start=axis, end=axis + 1)

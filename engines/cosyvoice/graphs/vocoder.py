@@ -16,6 +16,7 @@ from engines.cosyvoice.sizes import VocoderSizes
 from models.checkpoint import Tensors
 from models.graph import Graph, Precision
 from models.neighbours import rounded_convolution
+from models.parts import upsample
 
 #: keeps the divisions of the activation finite
 _TINY = 1e-9
@@ -49,7 +50,8 @@ class _Builder:
         source = graph.reshape(graph.input("source", "float32", [1, rows, "columns"]), 1, rows, 1, -1)
         x = self._conv("conv_pre", mel, sizes.mels, width)
         for stage, (rate, kernel) in enumerate(zip(sizes.rates, sizes.kernels, strict=True)):
-            x = self._upsampled(f"ups.{stage}", self._rectified(x, sizes.slope), width, rate, kernel)
+            x = self._rectified(x, sizes.slope)
+            x = upsample(self._graph, self._tensors, f"ups.{stage}", x, width, rate, kernel)
             width //= 2
             if stage == last:
                 x = graph.concat(graph.slice(x, 1, 2, axis=3), x, axis=3)  # spectra have one column more than steps
@@ -97,21 +99,6 @@ class _Builder:
         if self._small and inputs == outputs >= _NARROWEST_INT8:
             return rounded_convolution(self._graph, x, weight, bias, dilation)
         return self._graph.conv(x, weight[:, :, None], bias, pads=[0, reach, 0, reach], dilations=[1, dilation])
-
-    def _upsampled(self, name: str, x: str, width: int, rate: int, kernel: int) -> str:
-        graph = self._graph
-        weight = self._tensors.take_weight_norm(name, (width, width // 2, kernel))
-        bias = graph.constant(self._tensors.take(f"{name}.bias", (width // 2,)))
-        pad = (kernel - rate) // 2
-        return graph.op(
-            "ConvTranspose",
-            x,
-            graph.constant(weight[:, :, None]),
-            bias,
-            kernel_shape=[1, kernel],
-            strides=[1, rate],
-            pads=[0, pad, 0, kernel - rate - pad],
-        )
 
     def _rectified(self, x: str, slope: float) -> str:
         return self._graph.op("LeakyRelu", x, alpha=slope)

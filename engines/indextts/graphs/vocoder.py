@@ -14,6 +14,7 @@ from engines.indextts.sizes import Sizes, VocoderSizes
 from models.checkpoint import Tensors
 from models.graph import Array, Graph, Precision
 from models.neighbours import rounded_convolution
+from models.parts import upsample
 
 #: keeps the divisions of the activation finite
 _TINY = 1e-9
@@ -41,7 +42,7 @@ class _Builder:
         x = self._conv("conv_pre", mel, self._mels, sizes.width)
         width = sizes.width
         for stage, (rate, kernel) in enumerate(zip(sizes.rates, sizes.kernels, strict=True)):
-            x = self._upsampled(f"ups.{stage}.0", x, width, rate, kernel)
+            x = upsample(self._graph, self._tensors, f"ups.{stage}.0", x, width, rate, kernel)
             width //= 2
             first = stage * len(sizes.block_kernels)
             blocks = [self._block(first + one, x, width) for one in range(len(sizes.block_kernels))]
@@ -69,21 +70,6 @@ class _Builder:
             return rounded_convolution(self._graph, x, weight, given, dilation)
         pads = [0, reach, 0, reach]
         return self._graph.conv(x, weight[:, :, None], given, pads=pads, dilations=[1, dilation])
-
-    def _upsampled(self, name: str, x: str, width: int, rate: int, kernel: int) -> str:
-        graph = self._graph
-        weight = self._tensors.take_weight_norm(name, (width, width // 2, kernel))
-        bias = graph.constant(self._tensors.take(f"{name}.bias", (width // 2,)))
-        pad = (kernel - rate) // 2
-        return graph.op(
-            "ConvTranspose",
-            x,
-            graph.constant(weight[:, :, None]),
-            bias,
-            kernel_shape=[1, kernel],
-            strides=[1, rate],
-            pads=[0, pad, 0, kernel - rate - pad],
-        )
 
     def _block(self, number: int, x: str, width: int) -> str:
         """Residual pairs of activation and convolution, the first one of each pair dilated."""
