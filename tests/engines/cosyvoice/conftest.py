@@ -15,14 +15,6 @@ from tests.engines.cosyvoice.oracle import Oracle, find_oracle
 from tests.engines.cosyvoice.releases import copy_release
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever asks for the oracle, be it through another fixture, carries its mark."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents and "oracle" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.oracle)
-
-
 @pytest.fixture(scope="session")
 def oracle() -> Oracle:
     """Checkpoint and golden arrays of the tiny model."""

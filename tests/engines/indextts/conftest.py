@@ -17,14 +17,6 @@ from tests.engines.indextts.home import make_home
 from tests.engines.indextts.oracle import Oracle, find_oracle
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever asks for the oracle, be it through another fixture, carries its mark."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents and "oracle" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.oracle)
-
-
 @pytest.fixture(scope="session")
 def oracle() -> Oracle:
     """Checkpoint, recording and golden arrays of the tiny model."""
