@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import engines.phonemes.espeak
 from engines.espeak.stretch import SONIC, Stretch
 from engines.phonemes.espeak import CHARS_UTF8, declare, require
+from engines.phonemes.espeak import Library as Phonemes
 
 # speak_lib.h
 _SSML = 0x10
@@ -61,7 +61,7 @@ class Word:
 Sink = Callable[[bytes, list[Word]], bool]
 
 
-class Library(engines.phonemes.espeak.Library):
+class Library(Phonemes):
     """One private copy of libespeak-ng that speaks, open until `close`. To be used by one thread at a time.
 
     Raises Unavailable when the library or its data cannot be loaded.
